@@ -1,0 +1,66 @@
+"""Hardware profiles (one per physical arm) and plants (how one individual arm differs from the nominal model)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from robot_rlaas.assets import data_dir, find
+from robot_rlaas.cell.spec import NonNegative
+from robot_rlaas.cell.strict_yaml import Spec, load_spec
+
+Six = tuple[float, float, float, float, float, float]
+
+
+class Topics(Spec):
+    """ROS 2 names, as the vendor's driver and ros2_control use them."""
+
+    joint_states: str = "/joint_states"
+    command: str = "/forward_position_controller/commands"
+    wrench: str = "/force_torque_sensor_broadcaster/wrench"
+
+
+class HardwareProfile(Spec):
+    """One kind of physical arm: names, limits (datasheet), topics and rates."""
+
+    arm: str
+    source: str
+    joints: tuple[str, ...]
+    position_limit_rad: tuple[tuple[float, float], ...]
+    velocity_limit_rad_s: tuple[PositiveFloat, ...]
+    acceleration_limit_rad_s2: tuple[PositiveFloat, ...]
+    force_limit_N: PositiveFloat
+    controller: Literal["forward_command_controller"] = "forward_command_controller"
+    topics: Topics = Topics()
+    state_rate_hz: PositiveFloat
+    command_rate_hz: PositiveFloat
+
+    @model_validator(mode="after")
+    def _same_length(self) -> "HardwareProfile":
+        for name in ("position_limit_rad", "velocity_limit_rad_s", "acceleration_limit_rad_s2"):
+            if len(getattr(self, name)) != len(self.joints):
+                raise ValueError(f"{name} needs one entry per joint ({len(self.joints)})")
+        return self
+
+
+class Plant(Spec):
+    """How an individual arm differs from the nominal model. Scales multiply the nominal value, one per joint."""
+
+    description: str
+    servo_gain_scale: Six = (1, 1, 1, 1, 1, 1)
+    joint_damping_scale: Six = (1, 1, 1, 1, 1, 1)
+    joint_friction_Nm: Six = (0, 0, 0, 0, 0, 0)
+    armature_scale: Six = (1, 1, 1, 1, 1, 1)
+    command_delay_s: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    joint_noise_rad: NonNegative = 0.0
+    force_noise_N: NonNegative = 0.0
+    torque_noise_Nm: NonNegative = 0.0
+
+
+def load_hardware(reference: str) -> HardwareProfile:
+    """The profile of a shipped arm's name or of a path."""
+    return load_spec(find(reference, data_dir("hardware"), ".yaml"), HardwareProfile)
+
+
+def load_plant(reference: str) -> Plant:
+    """The plant of a shipped name or of a path."""
+    return load_spec(find(reference, data_dir("hardware") / "plants", ".yaml"), Plant)

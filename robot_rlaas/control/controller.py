@@ -1,0 +1,93 @@
+"""From a policy's action to joint targets: tool step -> leash -> inverse kinematics -> safety filter."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from robot_rlaas.cell.spec import Control
+from robot_rlaas.control.interpolate import setpoint
+from robot_rlaas.control.kinematics import Pose, SerialChain, forward, joint_step, pose_error
+from robot_rlaas.control.rotation import about_z, clip_norm, matrix_from_vector, rotate, rotation_vector
+from robot_rlaas.control.safety import Envelope, Filtered, filter_target
+
+Array = Any
+ACTION_AXES = ("x", "y", "z", "yaw")
+
+
+class ToolState(NamedTuple):
+    """What the controller knows of the tool in one period.
+
+    Attributes:
+        measured: the tool's pose from the measured joints.
+        lead: (n, 6) commanded minus measured pose, m and rad, base frame. It grows when something holds the tool back.
+    """
+
+    measured: Pose
+    lead: Array
+
+
+class ToolController:
+    """Batched controller of n arms. One instance is one set of n references; it holds no other state.
+
+    Args:
+        chain: kinematics up to the tool point.
+        control: rates and step sizes.
+        envelope: limits that the safety filter enforces.
+        count: how many arms.
+    """
+
+    def __init__(self, chain: SerialChain, control: Control, envelope: Envelope, count: int) -> None:
+        self.chain, self.control, self.envelope = chain, control, envelope
+        self.period_s = 1.0 / control.rate_hz
+        self._targets = np.zeros((3, count, len(chain.joints)))
+
+    def reset(self, q: Array, ids: Array | None = None) -> None:
+        """Stand still at the joint angles q (m, k), for all arms or for those in `ids`."""
+        self._targets[:, slice(None) if ids is None else ids] = q
+
+    @property
+    def targets(self) -> Array:
+        """(3, n, k): the last three joint targets, oldest first, rad."""
+        return self._targets
+
+    def state(self, q_measured: Array) -> ToolState:
+        """Where the tool is, and how far its reference is ahead of it."""
+        count = q_measured.shape[0]
+        both, _ = forward(self.chain, np.concatenate([self._targets[2], q_measured]))
+        reference, measured = Pose(both.R[:count], both.p[:count]), Pose(both.R[count:], both.p[count:])
+        return ToolState(measured, pose_error(reference, measured))
+
+    def command(self, action: Array, state: ToolState, R_base_task: Array) -> Filtered:
+        """Take one step of the tool.
+
+        Args:
+            action: (n, 4) in [-1, 1]: steps along the task frame's x, y, z and about its z, as fractions of
+                `step_mm` and `step_deg`. Values outside are clipped; a NaN stands still.
+            state: from `state`, in the same period.
+            R_base_task: (n, 3, 3) the task frame, as observed. Its z is the base frame's.
+
+        Returns:
+            The joint targets for the coming period and what the safety filter changed.
+        """
+        xp = array_namespace(action)
+        action = xp.clip(xp.where(xp.isfinite(action), action, 0.0), -1.0, 1.0)
+        step_m = rotate(R_base_task, action[:, :3] * (self.control.step_mm / 1000))
+        lead_m = clip_norm(state.lead[:, :3] + step_m, self.control.leash_mm / 1000)
+        turned = about_z(action[:, 3] * np.deg2rad(self.control.step_deg)) @ matrix_from_vector(state.lead[:, 3:])
+        lead_rad = clip_norm(rotation_vector(turned), np.deg2rad(self.control.leash_deg))
+        wanted = Pose(matrix_from_vector(lead_rad) @ state.measured.R, state.measured.p + lead_m)
+        before, last = self._targets[1], self._targets[2]
+        now, J = forward(self.chain, last)
+        q = last + joint_step(J, pose_error(wanted, now))
+        filtered = filter_target(self.chain, self.envelope, self.period_s, last, last - before, q)
+        self._targets = np.concatenate([self._targets[1:], filtered.target_rad[None]])
+        return filtered
+
+    def setpoints(self, count: int) -> Array:
+        """The setpoints at `count` equal instants of the present period -> (n, count, k), rad."""
+        phase = (np.arange(count) + 1.0)[None, :, None] / count
+        before, last, now = (t[:, None, :] for t in self._targets)
+        return setpoint((before, last, now), phase)
+
+

@@ -1,0 +1,137 @@
+"""The insertion task as pure functions over batched arrays: what is seen, what is rewarded, what counts as done."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from robot_rlaas.cell.contract import Contract, Feature
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.controller import ACTION_AXES, ToolState
+from robot_rlaas.control.kinematics import Pose
+from robot_rlaas.control.rotation import about_z, rotate, rotate_back, rotation_vector, transpose
+
+Array = Any
+XYZ = ("x", "y", "z")
+DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight at the plate
+STAGES = ("approach", "search", "insert", "done")
+
+
+def contract(cell: CellSpec) -> Contract:
+    """Observation and action of the insertion task. The task frame is the hole's frame as observed."""
+    return Contract(
+        observation=(
+            Feature("tool_position", XYZ, "m", "task", -0.2, 0.2),
+            Feature("tool_rotation", XYZ, "rad", "task", -0.5, 0.5),
+            Feature("lead_position", XYZ, "m", "task", -0.02, 0.02),
+            Feature("lead_rotation", XYZ, "rad", "task", -0.1, 0.1),
+            Feature("force", XYZ, "N", "task", -80.0, 80.0),
+            Feature("torque", XYZ, "N m", "task", -10.0, 10.0),
+            Feature("last_action", ACTION_AXES, "1", "task", -1.0, 1.0),
+        ),
+        action=(Feature("tool_step", ACTION_AXES, "1", "task", -1.0, 1.0),),
+        rate_hz=cell.control.rate_hz,
+    )
+
+
+def task_frame(cell: CellSpec, xy_m: Array, yaw_rad: Array) -> Pose:
+    """The hole's frame for a plate displaced by xy_m (n, 2) and yaw_rad (n,), true or observed."""
+    xp = array_namespace(xy_m)
+    top = xp.asarray(np.array(cell.task.plate.top_mm) / 1000)
+    z = xp.zeros((xy_m.shape[0], 1))
+    return Pose(about_z(yaw_rad), top + xp.concat([xy_m, z], axis=1))
+
+
+def observe(task: Pose, tool: ToolState, wrench: Array, last_action: Array) -> dict[str, Array]:
+    """Named features in the observed task frame.
+
+    Args:
+        task: the observed task frame.
+        tool: from the controller.
+        wrench: (n, 6) what the environment does to the tool, tared, in the tool's frame, N and N m.
+        last_action: (n, 4).
+    """
+    down = transpose(task.R) @ tool.measured.R @ DOWN.T
+    task_tool = transpose(task.R) @ tool.measured.R
+    return {
+        "tool_position": rotate_back(task.R, tool.measured.p - task.p),
+        "tool_rotation": rotation_vector(down),
+        "lead_position": rotate_back(task.R, tool.lead[:, :3]),
+        "lead_rotation": rotate_back(task.R, tool.lead[:, 3:]),
+        "force": rotate(task_tool, wrench[:, :3]),
+        "torque": rotate(task_tool, wrench[:, 3:]),
+        "last_action": last_action,
+    }
+
+
+class Progress(NamedTuple):
+    """Where the peg truly is, in the hole's true frame.
+
+    Attributes:
+        tip_m: (n, 3) the tip of the peg; z is negative inside the hole.
+        lateral_m: (n,) its distance from the hole's axis.
+        depth_m: (n,) how far it is below the plate's upper face, zero above it or beside the hole.
+        done: (n,) bool.
+        stage: (n,) index into STAGES.
+    """
+
+    tip_m: Array
+    lateral_m: Array
+    depth_m: Array
+    done: Array
+    stage: Array
+
+
+def peg_tip(tool: Pose, start_hand_m: Array, peg_length_m: float, R_hand: Array) -> Array:
+    """The peg's true tip in the base frame (n, 3), from the tool's true pose and the peg's pose in the hand."""
+    along = R_hand[:, :, 2] * peg_length_m
+    nominal = np.array([0.0, 0.0, peg_length_m])
+    return tool.p + rotate(tool.R, start_hand_m + along - nominal)
+
+
+def progress(cell: CellSpec, hole: Pose, tip: Array) -> Progress:
+    """Judge the peg's tip (n, 3), base frame, against the true hole."""
+    xp = array_namespace(tip)
+    tip_hole = rotate_back(hole.R, tip - hole.p)
+    lateral = xp.sqrt(xp.sum(tip_hole[:, :2] ** 2, axis=-1))
+    half = cell.task.peg.width_mm / 2000
+    over = lateral < half
+    depth = xp.where(over, xp.maximum(-tip_hole[:, 2], 0.0 * lateral), 0.0 * lateral)
+    done = depth >= cell.task.depth_mm / 1000
+    surface = (cell.task.plate.chamfer_mm + 0.5) / 1000
+    near = (tip_hole[:, 2] < 0.002).astype(int) if hasattr(tip_hole, "astype") else (tip_hole[:, 2] < 0.002).int()
+    stage = near + (depth > surface) * 1 + done * 1
+    return Progress(tip_hole, lateral, depth, done, stage)
+
+
+def potential(cell: CellSpec, at: Progress) -> Array:
+    """Potential of the shaping reward (Ng, Harada and Russell, 1999): 0 far away, 2 when done."""
+    xp = array_namespace(at.lateral_m)
+    reach = xp.exp(-at.lateral_m / 0.01) * 0.5 + xp.exp(-xp.abs(at.tip_m[:, 2]) / 0.02) * 0.5
+    reach = xp.where(at.depth_m > 0, 0.5 + xp.exp(-at.lateral_m / 0.01) * 0.5, reach)
+    return reach + xp.minimum(at.depth_m / (cell.task.depth_mm / 1000), 1.0 + 0.0 * reach)
+
+
+def reward_terms(
+    cell: CellSpec, before: Array, after: Array, at: Progress, contact_N: Array, keep_out: Array, action: Array
+) -> dict[str, Array]:
+    """Named reward terms (n,) of one period.
+
+    Args:
+        before, after: potentials at the start and the end of the period.
+        at: progress at its end.
+        contact_N: (n,) largest contact force in the period.
+        keep_out: (n,) bool: the tool was in a keep-out box.
+        action: (n, 4) the action taken.
+    """
+    xp = array_namespace(before)
+    limit = cell.requirements.contact_force_N.limit
+    excess = xp.maximum(contact_N / limit - 0.5, 0.0 * contact_N)
+    return {
+        "progress": 5.0 * (after - before),
+        "done": 5.0 * at.done,
+        "time": -0.03 + 0.0 * before,
+        "force": -1.0 * excess,
+        "keep_out": -1.0 * keep_out,
+        "effort": -0.005 * xp.sum(action * action, axis=-1),
+    }

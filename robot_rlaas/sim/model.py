@@ -1,0 +1,262 @@
+"""From a cell to a MuJoCo model: arm, tool, peg, plate, clamp, sensors."""
+
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from robot_rlaas.assets import data_dir, find
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import HardwareProfile, load_hardware
+from robot_rlaas.cell.spec import CellSpec, PegSpec, PlateSpec
+from robot_rlaas.control.kinematics import SerialChain
+from robot_rlaas.control.safety import Envelope
+
+TIMESTEP_S = 0.005
+DELAY_SAMPLES = 20  # room for 0.1 s of command delay
+ENVIRONMENT, HELD = 2, 1  # collision bits: what is held collides with what stands in the cell
+FINGERTIP_M = 0.138  # from the flange; the peg stands out from here
+GRIP_M = 0.020  # how much of the peg is between the fingers
+STEEL, BRASS, RED = (0.62, 0.65, 0.69, 1), (0.80, 0.62, 0.25, 1), (0.80, 0.25, 0.20, 1)
+
+
+class Workcell(NamedTuple):
+    """A compiled cell and what the controller needs to know of it.
+
+    Attributes:
+        spec: the MjSpec it was compiled from; edit and recompile it to vary what MuJoCo cannot expand.
+        model: the compiled model.
+        chain: kinematics up to the nominal tip of the peg.
+        envelope: limits of the safety filter: the tighter of hardware profile and cell.
+        profile: the hardware profile that the cell names.
+    """
+
+    spec: mujoco.MjSpec
+    model: mujoco.MjModel
+    chain: SerialChain
+    envelope: Envelope
+    profile: HardwareProfile
+
+
+def build(cell: CellSpec) -> Workcell:
+    """Compose and compile the cell.
+
+    Raises:
+        InputError: if a shipped file is missing or the model does not compile.
+    """
+    assets = data_dir("sim_assets")
+    spec = _load(find(cell.robot.arm, assets / "arms", ".xml"))
+    tool = _load(find(cell.robot.tool, assets / "tools", ".xml"))
+    profile = load_hardware(cell.robot.hardware)
+    _options(spec)
+    spec.attach(tool, prefix="tool/", site=spec.site("flange"))
+    _add_peg(spec.body("tool/hand"), cell.task.peg)
+    _add_plate(spec, cell.task.plate, cell.task.peg)
+    _add_scenery(spec, cell)
+    _add_sensors(spec)
+    _delay_room(spec)
+    try:
+        model = spec.compile()
+    except ValueError as error:
+        raise InputError(f"the cell '{cell.name}' does not compile: {error}") from error
+    missing = [j for j in profile.joints if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, j) < 0]
+    if missing:
+        raise InputError(f"hardware profile '{cell.robot.hardware}' names joints that the arm lacks: {missing}")
+    chain = serial_chain(model, profile.joints, "tip")
+    return Workcell(spec, model, chain, _envelope(cell, profile, chain), profile)
+
+
+def _load(path) -> mujoco.MjSpec:
+    try:
+        return mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise InputError(f"not a usable model: {error}", file=path) from error
+
+
+def _options(spec: mujoco.MjSpec) -> None:
+    spec.option.timestep = TIMESTEP_S
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 5
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
+    spec.visual.map.znear = 0.01
+
+
+def _add_peg(hand, peg: PegSpec) -> None:
+    """The peg as a child body of the tool, so that its pose in the hand can vary per simulation."""
+    half = (peg.length_mm / 1000 + GRIP_M) / 2
+    width = peg.width_mm / 2000
+    body = hand.add_body(name="peg", pos=(0, 0, FINGERTIP_M), gravcomp=1)
+    body.add_geom(
+        name="peg",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=(width, width, half),
+        pos=(0, 0, half - GRIP_M),
+        mass=peg.mass_kg,
+        contype=HELD,
+        conaffinity=ENVIRONMENT,
+        friction=(1, 0.005, 0.0001),
+        priority=0,
+        rgba=BRASS,
+        solref=(0.01, 1),
+        solimp=(0.95, 0.99, 0.0005, 0.5, 2),
+    )
+    body.add_site(name="peg_tip", pos=(0, 0, peg.length_mm / 1000), group=4)
+    hand.add_site(name="tip", pos=(0, 0, FINGERTIP_M + peg.length_mm / 1000), group=4)
+
+
+def _add_plate(spec: mujoco.MjSpec, plate: PlateSpec, peg: PegSpec) -> None:
+    """A mocap body whose frame is the hole's centre at the upper face: lower walls, a chamfer, an upper ring."""
+    body = spec.worldbody.add_body(name="plate", mocap=True, pos=np.array(plate.top_mm) / 1000)
+    body.add_site(name="hole", group=4)
+    hole = (peg.width_mm / 2 + plate.clearance_mm) / 1000
+    chamfer = plate.chamfer_mm / 1000
+    outer, depth = plate.size_mm[0] / 2000, plate.size_mm[2] / 1000
+    if hole + chamfer >= outer:
+        raise InputError("the hole and its chamfer are wider than the plate", fix="make task.plate.size_mm larger")
+    for side in range(4):
+        turn = _turn(side * np.pi / 2)
+        span = outer if side % 2 == 0 else hole
+        ring_span = outer if side % 2 == 0 else hole + chamfer
+        _wall(body, turn, hole, outer, span, -depth, -chamfer)
+        _wall(body, turn, hole + chamfer, outer, ring_span, -chamfer, 0.0)
+        _chamfer(body, turn, hole, chamfer)
+
+
+def _turn(angle: float) -> np.ndarray:
+    return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+
+
+def _wall(body, turn: np.ndarray, near: float, far: float, span: float, bottom: float, top: float) -> None:
+    center = turn @ np.array([(near + far) / 2, 0, (bottom + top) / 2])
+    _fixture(body, center, ((far - near) / 2, span, (top - bottom) / 2), turn)
+
+
+def _chamfer(body, turn: np.ndarray, hole: float, chamfer: float) -> None:
+    """A box whose upper face is the 45 degree chamfer. It lies behind that face, so it never narrows the hole."""
+    thick = chamfer / np.sqrt(2)
+    tilt = np.array([[np.sqrt(0.5), 0, -np.sqrt(0.5)], [0, 1, 0], [np.sqrt(0.5), 0, np.sqrt(0.5)]])
+    face = np.array([hole + chamfer / 2, 0, -chamfer / 2])
+    center = face - tilt @ np.array([0, 0, thick / 2])
+    _fixture(body, turn @ center, (chamfer / np.sqrt(2), hole + chamfer, thick / 2), turn @ tilt)
+
+
+def _fixture(body, center, half_size, R: np.ndarray) -> None:
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, R.flatten())
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=center,
+        quat=quat,
+        size=half_size,
+        contype=ENVIRONMENT,
+        conaffinity=HELD,
+        friction=(0.01, 0.005, 0.0001),
+        rgba=STEEL,
+        solref=(0.01, 1),
+        solimp=(0.95, 0.99, 0.0005, 0.5, 2),
+    )
+
+
+def _add_scenery(spec: mujoco.MjSpec, cell: CellSpec) -> None:
+    world = spec.worldbody
+    table_z = (cell.task.plate.top_mm[2] - cell.task.plate.size_mm[2]) / 1000
+    world.add_light(pos=(0.2, -0.6, 1.6), dir=(0.2, 0.4, -1), diffuse=(0.8, 0.8, 0.8), castshadow=True)
+    world.add_light(pos=(1.0, 1.0, 1.6), dir=(-0.4, -0.5, -1), diffuse=(0.35, 0.35, 0.38), castshadow=False)
+    world.add_geom(
+        name="table",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=(0.35, 0, table_z - 0.02),
+        size=(0.5, 0.5, 0.02),
+        contype=ENVIRONMENT,
+        conaffinity=HELD,
+        rgba=(0.87, 0.88, 0.89, 1),
+    )
+    for box in cell.keep_out:
+        center, half = np.array(box.center_mm) / 1000, np.array(box.size_mm) / 2000
+        world.add_geom(
+            name=f"keep_out_{box.name}",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=center,
+            size=half,
+            contype=0,
+            conaffinity=0,
+            group=1,
+            rgba=(0.9, 0.2, 0.15, 0.22),
+        )
+        world.add_geom(
+            name=box.name,
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=center - (0, 0, half[2] * 0.1),
+            size=half * 0.8,
+            contype=ENVIRONMENT,
+            conaffinity=HELD,
+            rgba=RED,
+        )
+    target = (np.array(cell.task.plate.top_mm) / 1000 + (0, 0, 0.05)).tolist()
+    _add_camera(spec, "cell", (1.25, -0.75, 0.75), target, 45)
+    _add_camera(spec, "close", (target[0] + 0.16, -0.22, target[2] + 0.08), target, 40)
+
+
+def _add_camera(spec: mujoco.MjSpec, name: str, position, target, fovy: float) -> None:
+    forward = np.array(target) - position
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, (0, 0, 1))
+    right /= np.linalg.norm(right)
+    spec.worldbody.add_camera(name=name, pos=position, fovy=fovy, xyaxes=[*right, *np.cross(right, forward)])
+
+
+def _add_sensors(spec: mujoco.MjSpec) -> None:
+    """Wrist wrench, what the robot feels; and the net contact force, what the part feels."""
+    wrist = dict(objtype=mujoco.mjtObj.mjOBJ_SITE, objname="tool/wrist")
+    spec.add_sensor(name="wrist_force", type=mujoco.mjtSensor.mjSENS_FORCE, **wrist)
+    spec.add_sensor(name="wrist_torque", type=mujoco.mjtSensor.mjSENS_TORQUE, **wrist)
+    spec.add_sensor(
+        name="contact_force",
+        type=mujoco.mjtSensor.mjSENS_CONTACT,
+        objtype=mujoco.mjtObj.mjOBJ_XBODY,
+        objname="tool/hand",
+        intprm=(1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), 3, 1),
+    )
+
+
+def _delay_room(spec: mujoco.MjSpec) -> None:
+    for actuator in spec.actuators:
+        actuator.nsample = DELAY_SAMPLES
+
+
+def serial_chain(model: mujoco.MjModel, joints: tuple[str, ...], site: str) -> SerialChain:
+    """Read the kinematics from the model at its zero position; every joint turns about the z axis of its frame."""
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    ids = [model.joint(name).id for name in joints]
+    frames = [(data.xmat[model.jnt_bodyid[j]].reshape(3, 3), data.xanchor[j]) for j in ids]
+    tool = (data.site(site).xmat.reshape(3, 3), data.site(site).xpos)
+    R, p, before = [], [], (np.eye(3), np.zeros(3))
+    for frame in [*frames, tool]:
+        R.append(before[0].T @ frame[0])
+        p.append(before[0].T @ (frame[1] - before[1]))
+        before = frame
+    limits = model.jnt_range[ids]
+    k = len(joints)
+    return SerialChain(joints, np.array(R[:k]), np.array(p[:k]), R[k], p[k], limits[:, 0].copy(), limits[:, 1].copy())
+
+
+def _envelope(cell: CellSpec, profile: HardwareProfile, chain: SerialChain) -> Envelope:
+    position = np.array(profile.position_limit_rad)
+    low = np.array([np.array(b.center_mm) - np.array(b.size_mm) / 2 for b in cell.keep_out]).reshape(-1, 3) / 1000
+    high = np.array([np.array(b.center_mm) + np.array(b.size_mm) / 2 for b in cell.keep_out]).reshape(-1, 3) / 1000
+    tip = cell.task.peg.length_mm / 1000
+    return Envelope(
+        lower_rad=np.maximum(chain.lower_rad, position[:, 0]),
+        upper_rad=np.minimum(chain.upper_rad, position[:, 1]),
+        speed_rad_s=np.minimum(profile.velocity_limit_rad_s, cell.control.joint_speed_rad_s),
+        acceleration_rad_s2=np.minimum(profile.acceleration_limit_rad_s2, cell.control.joint_acceleration_rad_s2),
+        keep_out_min_m=low,
+        keep_out_max_m=high,
+        guarded_m=np.array([(x, y, -z) for x, y in _CORNERS for z in (0.0, tip, tip + 0.06, tip + 0.138)]),
+        force_N=profile.force_limit_N,
+    )
+
+
+_CORNERS = [(sx * 0.036, sy * 0.046) for sx in (-1, 1) for sy in (-1, 1)]
