@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from robot_rlaas.cell.spec import Control
 from robot_rlaas.control.interpolate import setpoint
-from robot_rlaas.control.kinematics import Pose, SerialChain, forward, joint_step, pose_error
+from robot_rlaas.control.kinematics import Pose, SerialChain, forward, joint_step, pose_error, tool_pose
 from robot_rlaas.control.rotation import about_z, clip_norm, matrix_from_vector, rotate, rotation_vector
 from robot_rlaas.control.safety import Envelope, Filtered, filter_target
 
@@ -51,10 +51,11 @@ class ToolController:
         """(3, n, k): the last three joint targets, oldest first, rad."""
         return self._targets
 
-    def state(self, q_measured: Array) -> ToolState:
-        """Where the tool is, and how far its reference is ahead of it."""
+    def state(self, q_measured: Array, ids: Array | None = None) -> ToolState:
+        """Where the tool is, and how far its reference is ahead of it: for all arms, or for those in `ids`."""
         count = q_measured.shape[0]
-        both, _ = forward(self.chain, np.concatenate([self._targets[2], q_measured]))
+        reference_q = self._targets[2] if ids is None else self._targets[2, ids]
+        both = tool_pose(self.chain, np.concatenate([reference_q, q_measured]))
         reference, measured = Pose(both.R[:count], both.p[:count]), Pose(both.R[count:], both.p[count:])
         return ToolState(measured, pose_error(reference, measured))
 
@@ -89,5 +90,3 @@ class ToolController:
         phase = (np.arange(count) + 1.0)[None, :, None] / count
         before, last, now = (t[:, None, :] for t in self._targets)
         return setpoint((before, last, now), phase)
-
-

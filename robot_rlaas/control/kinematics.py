@@ -1,4 +1,4 @@
-"""Forward kinematics, Jacobian and inverse kinematics of a serial arm, batched, the same in simulation and on the arm."""
+"""Forward kinematics, Jacobian and inverse kinematics of a serial arm, batched, the same in simulation and on an arm."""
 
 from typing import Any, NamedTuple
 
@@ -58,23 +58,9 @@ def forward(chain: SerialChain, q: Array) -> tuple[Pose, Array]:
         The tool's pose in the base frame and J (n, 6, k): linear velocity over angular velocity of the tool point.
     """
     xp = array_namespace(q)
-    count = q.shape[0]
-    c, s = xp.cos(q), xp.sin(q)
-    R = xp.broadcast_to(xp.asarray(np.eye(3)), (count, 3, 3))
-    p = xp.zeros((count, 3))
-    axes, anchors = [], []
-    for i in range(len(chain.joints)):
-        p = p + R @ xp.asarray(chain.p[i])
-        parent = R @ xp.asarray(chain.R[i])
-        ci, si = c[:, i, None], s[:, i, None]
-        x, y, z = parent[:, :, 0], parent[:, :, 1], parent[:, :, 2]
-        R = xp.stack([x * ci + y * si, y * ci - x * si, z], axis=-1)
-        axes.append(z)
-        anchors.append(p)
-    p = p + R @ xp.asarray(chain.p_tool)
-    R = R @ xp.asarray(chain.R_tool)
+    pose, axes, anchors = _walk(chain, q)
     axis = xp.stack(axes, axis=-1)
-    arm = p[:, :, None] - xp.stack(anchors, axis=-1)
+    arm = pose.p[:, :, None] - xp.stack(anchors, axis=-1)
     linear = xp.stack(
         [
             axis[:, 1] * arm[:, 2] - axis[:, 2] * arm[:, 1],
@@ -83,7 +69,36 @@ def forward(chain: SerialChain, q: Array) -> tuple[Pose, Array]:
         ],
         axis=1,
     )
-    return Pose(R, p), xp.concat([linear, axis], axis=1)
+    return pose, xp.concat([linear, axis], axis=1)
+
+
+def tool_pose(chain: SerialChain, q: Array) -> Pose:
+    """The tool's pose in the base frame at q (n, k), rad: `forward` without the Jacobian."""
+    return _walk(chain, q)[0]
+
+
+def _walk(chain: SerialChain, q: Array) -> tuple[Pose, list[Array], list[Array]]:
+    """Along the chain: the tool's pose, and every joint's axis (n, 3) and anchor (n, 3).
+
+    Each link costs one product of all rows at once, (3n, 3) by (3, 4): many small products are several times slower.
+    """
+    xp = array_namespace(q)
+    count, k = q.shape
+    links = np.concatenate([chain.R, chain.p[:, :, None]], axis=2)
+    tool = np.concatenate([chain.R_tool, chain.p_tool[:, None]], axis=1)
+    c, s = xp.cos(q)[:, :, None], xp.sin(q)[:, :, None]
+    R = xp.broadcast_to(xp.asarray(np.eye(3)), (count, 3, 3))
+    p = xp.zeros((count, 3))
+    axes, anchors = [], []
+    for i in range(k):
+        link = xp.reshape(xp.reshape(R, (3 * count, 3)) @ xp.asarray(links[i]), (count, 3, 4))
+        x, y, z = link[:, :, 0], link[:, :, 1], link[:, :, 2]
+        p = p + link[:, :, 3]
+        R = xp.stack([x * c[:, i] + y * s[:, i], y * c[:, i] - x * s[:, i], z], axis=-1)
+        axes.append(z)
+        anchors.append(p)
+    end = xp.reshape(xp.reshape(R, (3 * count, 3)) @ xp.asarray(tool), (count, 3, 4))
+    return Pose(end[:, :, :3], p + end[:, :, 3]), axes, anchors
 
 
 def joint_step(J: Array, twist: Array, damping: float = 1e-3) -> Array:
@@ -111,12 +126,10 @@ def solve(chain: SerialChain, target: Pose, q: Array, iterations: int = 50) -> t
         reach gives a large one.
     """
     xp = array_namespace(q)
-    error = pose_error(target, forward(chain, q)[0])
     for _ in range(iterations):
         pose, J = forward(chain, q)
-        error = pose_error(target, pose)
-        q = q + xp.clip(joint_step(J, error), -0.2, 0.2)
-    return q, xp.sqrt(xp.sum(pose_error(target, forward(chain, q)[0]) ** 2, axis=-1))
+        q = q + xp.clip(joint_step(J, pose_error(target, pose)), -0.2, 0.2)
+    return q, xp.sqrt(xp.sum(pose_error(target, tool_pose(chain, q)) ** 2, axis=-1))
 
 
 def points(pose: Pose, offsets: Array) -> Array:

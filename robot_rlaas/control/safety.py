@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from robot_rlaas.control.kinematics import SerialChain, forward, points
+from robot_rlaas.control.kinematics import Pose, SerialChain, points, tool_pose
 
 Array = Any
 
@@ -61,12 +61,12 @@ class Filtered(NamedTuple):
     blocked: Array
 
 
-def inside_keep_out(chain: SerialChain, envelope: Envelope, q: Array) -> Array:
-    """Whether any guarded point of the tool is inside a keep-out box at q (n, k) -> (n,) bool."""
-    xp = array_namespace(q)
+def inside_keep_out(envelope: Envelope, tool: Pose) -> Array:
+    """Whether any guarded point of the tool, at these poses (n), is inside a keep-out box -> (n,) bool."""
+    xp = array_namespace(tool.p)
     if len(envelope.keep_out_min_m) == 0:
-        return xp.zeros(q.shape[0], dtype=xp.bool)
-    at = points(forward(chain, q)[0], xp.asarray(envelope.guarded_m))[:, :, None, :]
+        return xp.zeros(tool.p.shape[0], dtype=xp.bool)
+    at = points(tool, xp.asarray(envelope.guarded_m))[:, :, None, :]
     low, high = xp.asarray(envelope.keep_out_min_m), xp.asarray(envelope.keep_out_max_m)
     return xp.any(xp.all((at > low) & (at < high), axis=-1), axis=(1, 2))
 
@@ -97,7 +97,7 @@ def filter_target(
     move = _between(xp, move, step - a, step + a)
     limited = xp.abs(last + move - wanted) > 1e-9
     target = last + move
-    blocked = inside_keep_out(chain, envelope, target)
+    blocked = inside_keep_out(envelope, tool_pose(chain, target))
     if xp.any(blocked):
         brake = _between(xp, 0.0 * last, step - a, step + a)
         target = xp.where(blocked[:, None], last + brake, target)

@@ -6,16 +6,14 @@ import numpy as np
 
 from robot_rlaas.cell.seeds import Space
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.control.controller import ToolController
-from robot_rlaas.control.kinematics import Pose, forward
+from robot_rlaas.control.controller import ToolController, ToolState
+from robot_rlaas.control.kinematics import Pose, tool_pose
 from robot_rlaas.control.rotation import matrix_from_vector
 from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env import insertion
 from robot_rlaas.sim.backend import Backend, Physics
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.variation import Draw, draw
-
-Array = Any
 
 
 class Outcome(NamedTuple):
@@ -90,103 +88,95 @@ class BatchEnv:
         self._tare, self._last_action = np.zeros((n, 6)), np.zeros((n, self.contract.action_size))
         self._potential = np.zeros(n)
         self.observation = np.zeros((n, self.contract.observation_size), dtype=np.float32)
+        self._R_hand = np.zeros((n, 3, 3))
+        self._hole, self._task = _poses(n), _poses(n)
+        self._tool = ToolState(_poses(n), np.zeros((n, 6)))
+        self._draw = Draw(*(np.zeros((n, *row.shape[1:])) for row in draw(cell, seed, space, np.zeros(1))))
 
     def reset(self) -> np.ndarray:
         """Start a new episode in every row -> observations (n, observation_size)."""
-        ids = np.arange(self.nsim)
-        self._draw = draw(self.cell, self._seed, self._space, self._hand_out(self.nsim))
-        self._frames()
-        self._start(ids)
+        self._begin(np.arange(self.nsim))
         return self.observation
 
     def step(self, action: np.ndarray) -> Step:
         """Take actions (n, action_size) for one control period."""
-        filtered = self.controller.command(action, self._tool, self._task.R)
-        del filtered
+        self.controller.command(action, self._tool, self._task.R)
         physics = self.backend.step(self.controller.setpoints(self.backend.substeps))
         self._steps += 1
         self._last_action = np.clip(np.nan_to_num(action), -1.0, 1.0)
-        observation, at, keep_out = self._look(physics)
-        terms, reward = self._reward(at, physics, keep_out)
-        self._note(at, physics, keep_out, reward)
+        look = self._look(np.arange(self.nsim), physics)
+        self._tool, observation, at = look.tool, look.observation, look.at
+        peak = np.maximum(self._peak, physics.contact_N)
+        terms = self._reward(look, peak)
+        reward = np.sum(list(terms.values()), axis=0)
+        self._note(look, peak, reward)
         timeout = self._steps >= self.cell.horizon
         done = at.done | timeout | physics.bad
-        truncated = done & ~at.done
         rows = np.flatnonzero(done)
         outcomes = [self._outcome(int(i), bool(at.done[i] and not physics.bad[i])) for i in rows]
         self.observation = observation
         if len(rows):
-            fresh = draw(self.cell, self._seed, self._space, self._hand_out(len(rows)))
-            for mine, theirs in zip(self._draw, fresh):
-                mine[rows] = theirs
-            self._frames()
-            self.episode[rows] = np.arange(self._next - len(rows), self._next)
             self.observation = observation.copy()
-            self._start(rows)
-        return Step(self.observation, reward, terms, done, truncated, observation, outcomes, rows)
+            self._begin(rows)
+        return Step(self.observation, reward, terms, done, done & ~at.done, observation, outcomes, rows)
 
     @property
     def draw(self) -> Draw:
         """The present episodes' draws, one row per simulation."""
         return self._draw
 
-    def _hand_out(self, count: int) -> np.ndarray:
-        numbers = np.arange(self._next, self._next + count)
-        self._next += count
-        if count == self.nsim:
-            self.episode = numbers.copy()
-        return numbers
+    @property
+    def stage(self) -> np.ndarray:
+        """(n,) the furthest stage of each present episode, an index into insertion.STAGES."""
+        return self._stage
 
-    def _frames(self) -> None:
-        d = self._draw
-        self._hole = insertion.task_frame(self.cell, d.plate_xy_m, d.plate_yaw_rad)
-        self._task = insertion.task_frame(self.cell, d.plate_xy_m + d.bias_xy_m, d.plate_yaw_rad + d.bias_yaw_rad)
-        self._R_hand = matrix_from_vector(d.hand_rad)
-
-    def _start(self, ids: np.ndarray) -> None:
+    def _begin(self, ids: np.ndarray) -> None:
+        """Start the next episodes in these rows."""
+        self.episode[ids] = np.arange(self._next, self._next + len(ids))
+        self._next += len(ids)
+        fresh = draw(self.cell, self._seed, self._space, self.episode[ids])
+        _put(self._draw, ids, fresh)
+        bias = (fresh.plate_xy_m + fresh.bias_xy_m, fresh.plate_yaw_rad + fresh.bias_yaw_rad)
+        _put(self._hole, ids, insertion.task_frame(self.cell, fresh.plate_xy_m, fresh.plate_yaw_rad))
+        _put(self._task, ids, insertion.task_frame(self.cell, *bias))
+        self._R_hand[ids] = matrix_from_vector(fresh.hand_rad)
         q = np.broadcast_to(self._home, (len(ids), len(self._home)))
-        physics = self.backend.reset(ids, self._draw.take(ids), q)
+        physics = self.backend.reset(ids, fresh, q)
         self.controller.reset(q, ids)
-        self._steps[ids] = 0
+        self._steps[ids], self._stage[ids], self._keep_out[ids] = 0, 0, False
         self._peak[ids] = self._return[ids] = 0.0
-        self._keep_out[ids], self._stage[ids] = False, 0
         self._tare[ids], self._last_action[ids] = physics.wrench, 0.0
-        everyone = Physics(
-            _scatter(self._q, ids, physics.q_rad) if hasattr(self, "_q") else physics.q_rad,
-            _scatter(self._tare.copy(), ids, physics.wrench),
-            np.zeros(self.nsim),
-            np.zeros(self.nsim, bool),
-        )
-        observation, at, _ = self._look(everyone)
-        self.observation[ids] = observation[ids]
-        self._potential[ids] = insertion.potential(self.cell, at)[ids]
+        look = self._look(ids, physics)
+        _put(self._tool.measured, ids, look.tool.measured)
+        self._tool.lead[ids] = look.tool.lead
+        self.observation[ids] = look.observation
+        self._potential[ids] = insertion.potential(self.cell, look.at)
 
-    def _look(self, physics: Physics) -> tuple[np.ndarray, insertion.Progress, np.ndarray]:
-        rows = np.arange(self.nsim)
-        self._q = physics.q_rad
-        q_measured = physics.q_rad + self._draw.joint_noise_rad[rows, self._steps]
-        self._tool = self.controller.state(q_measured)
-        wrench = -(physics.wrench - self._tare) + self._draw.wrench_noise[rows, self._steps]
-        features = insertion.observe(self._task, self._tool, wrench, self._last_action)
-        true_tool, _ = forward(self.workcell.chain, physics.q_rad)
-        length = self.cell.task.peg.length_mm / 1000
-        tip = insertion.peg_tip(true_tool, self._draw.hand_m, length, self._R_hand)
-        at = insertion.progress(self.cell, self._hole, tip)
-        keep_out = inside_keep_out(self.workcell.chain, self.workcell.envelope, physics.q_rad)
-        return self.contract.pack(features), at, keep_out
+    def _look(self, ids: np.ndarray, physics: Physics) -> "_Look":
+        """What the policy sees and what is true, for the rows `ids`; `physics` has one row per id."""
+        d, steps = self._draw, self._steps[ids]
+        tool = self.controller.state(physics.q_rad + d.joint_noise_rad[ids, steps], ids)
+        wrench = self._tare[ids] - physics.wrench + d.wrench_noise[ids, steps]
+        clock = insertion.clock(self.cell, steps)
+        features = insertion.observe(_rows(self._task, ids), tool, wrench, self._last_action[ids], clock)
+        true_tool = tool_pose(self.workcell.chain, physics.q_rad)
+        length_m = self.cell.task.peg.length_mm / 1000
+        tip = insertion.peg_tip(true_tool, d.hand_m[ids], self._R_hand[ids], length_m)
+        at = insertion.progress(self.cell, _rows(self._hole, ids), tip)
+        keep_out = inside_keep_out(self.workcell.envelope, true_tool)
+        return _Look(tool, self.contract.pack(features), at, keep_out)
 
-    def _reward(self, at, physics: Physics, keep_out: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        after = insertion.potential(self.cell, at)
-        terms = insertion.reward_terms(
-            self.cell, self._potential, after, at, physics.contact_N, keep_out, self._last_action
-        )
-        self._potential = after
-        return terms, np.sum(list(terms.values()), axis=0)
+    def _reward(self, look: "_Look", peak: np.ndarray) -> dict[str, np.ndarray]:
+        potential = insertion.potential(self.cell, look.at)
+        force = insertion.force_cost(self.cell, peak) - insertion.force_cost(self.cell, self._peak)
+        change = potential - self._potential
+        self._potential = potential
+        return insertion.reward_terms(change, force, look.at.done, look.keep_out, self._last_action)
 
-    def _note(self, at, physics: Physics, keep_out: np.ndarray, reward: np.ndarray) -> None:
-        self._peak = np.maximum(self._peak, physics.contact_N)
-        self._keep_out |= keep_out
-        self._stage = np.maximum(self._stage, at.stage)
+    def _note(self, look: "_Look", peak: np.ndarray, reward: np.ndarray) -> None:
+        self._peak = peak
+        self._keep_out |= look.keep_out
+        self._stage = np.maximum(self._stage, look.at.stage)
         self._return += reward
 
     def _outcome(self, row: int, success: bool) -> Outcome:
@@ -203,10 +193,21 @@ class BatchEnv:
         )
 
 
-def _scatter(values: np.ndarray, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    values = values.copy()
-    values[ids] = rows
-    return values
+class _Look(NamedTuple):
+    tool: ToolState
+    observation: np.ndarray
+    at: insertion.Progress
+    keep_out: np.ndarray
 
 
-__all__ = ["BatchEnv", "Outcome", "Pose", "Step"]
+def _put(into: Any, ids: np.ndarray, rows: Any) -> None:
+    for mine, theirs in zip(into, rows):
+        mine[ids] = theirs
+
+
+def _rows(pose: Pose, ids: np.ndarray) -> Pose:
+    return Pose(pose.R[ids], pose.p[ids])
+
+
+def _poses(count: int) -> Pose:
+    return Pose(np.zeros((count, 3, 3)), np.zeros((count, 3)))

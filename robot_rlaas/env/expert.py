@@ -4,17 +4,23 @@ import numpy as np
 
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.env.insertion import SEARCH_PERIOD_S
 
-ABOVE_M = 0.004
-CONTACT_N = 4.0
-PRESS_M = 0.0016
-SPIRAL_STEP_RAD = 0.5
-SPIRAL_PITCH_M = 0.0008
-SPIRAL_LIMIT_M = 0.0028
+ALIGN_M = 0.006  # height at which the tool waits until it is over the hole
+SLOW_M = 0.004  # height below which it descends slowly
+CONTACT_N = 5.0
+DROP_M = 0.0005  # so much lower than at first contact: the peg has found the chamfer or the hole
+PRESS_M = 0.0012  # lead into the plate while searching: about 13 N
+PUSH_M = 0.0024
+SPIRAL_PITCH_M = 0.0009
+SPIRAL_LIMIT_M = 0.0030
+SEARCH_LEAD_M = 0.0020
+SHALLOW_M = -0.003
+WIGGLE_M = 0.0008
 
 
 class InsertionExpert:
-    """Approach over the hole, descend until contact, search in a spiral, push in.
+    """Approach over the hole, descend until contact, search in a spiral, yield sideways and push in.
 
     Args:
         cell: for the step size.
@@ -25,42 +31,48 @@ class InsertionExpert:
     def __init__(self, cell: CellSpec, contract: Contract, count: int) -> None:
         self._contract = contract
         self._step_m = cell.control.step_mm / 1000
+        self._turn_rad = 2 * np.pi * cell.period_s / SEARCH_PERIOD_S
         self._step_rad = np.deg2rad(cell.control.step_deg)
-        self._surface_m = -0.0022
-        self._touched = np.zeros(count, dtype=bool)
-        self._angle = np.zeros(count)
+        self._touch_m = np.full(count, np.nan)
+        self._turned_rad = np.zeros(count)
 
     def reset(self, ids: np.ndarray) -> None:
         """See `Policy.reset`."""
-        self._touched[ids] = False
-        self._angle[ids] = 0.0
+        self._touch_m[ids] = np.nan
+        self._turned_rad[ids] = 0.0
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See `Policy.act`."""
         seen = self._contract.unpack(observation)
         position, lead = seen["tool_position"], seen["lead_position"]
-        z = position[:, 2]
-        lateral = np.linalg.norm(position[:, :2], axis=1)
-        over = (lateral < 0.0015) | (z < ABOVE_M - 0.001)
-        inside = z < self._surface_m
-        self._touched |= over & (seen["force"][:, 2] > CONTACT_N)
-        searching = self._touched & ~inside
-        self._angle += np.where(searching, SPIRAL_STEP_RAD, 0.0)
+        height = position[:, 2]
+        over = (np.linalg.norm(position[:, :2], axis=1) < 0.0015) | (height < SLOW_M)
+        touching = over & (seen["force"][:, 2] > CONTACT_N) & np.isnan(self._touch_m)
+        self._touch_m = np.where(touching, height, self._touch_m)
+        inside = height < np.fmin(self._touch_m - DROP_M, -0.003)
+        inside |= height < self._touch_m - DROP_M
+        searching = ~np.isnan(self._touch_m) & ~inside
+        shallow = inside & (height > SHALLOW_M)
+        self._turned_rad += np.where(searching, self._turn_rad, 0.0)
+        around = seen["clock"][:, 1::-1].astype(float)
 
-        reference = position + lead
-        radius = np.minimum(SPIRAL_PITCH_M * self._angle / (2 * np.pi), SPIRAL_LIMIT_M)
-        spiral = np.stack([np.cos(self._angle), np.sin(self._angle)], axis=1) * radius[:, None]
-        goal_xy = np.where(searching[:, None], spiral, 0.0)
-        step_xy = goal_xy - np.where(searching[:, None], reference[:, :2], position[:, :2] + 0.6 * lead[:, :2])
-        step_xy = np.where(inside[:, None], -0.5 * lead[:, :2], step_xy)
-
-        descend = np.where(z + lead[:, 2] > 0.003, -0.003, -0.0012)
-        press = -PRESS_M - lead[:, 2]
-        push = np.clip(-0.004 - lead[:, 2], -0.003, 0.003)
-        step_z = np.where(over, descend, np.clip(ABOVE_M - z - lead[:, 2], -0.003, 0.003))
-        step_z = np.where(searching, press, np.where(inside, push, step_z))
-
-        yaw = -(seen["tool_rotation"][:, 2] + seen["lead_rotation"][:, 2]) * ~inside
-        yaw = yaw - 0.5 * seen["lead_rotation"][:, 2] * inside
+        step_xy = -(position[:, :2] + 0.6 * lead[:, :2])
+        step_xy = np.where(searching[:, None], self._spiral(around, position, lead), step_xy)
+        step_xy = np.where(inside[:, None], 0.5 * (shallow[:, None] * around * WIGGLE_M - lead[:, :2]), step_xy)
+        descend = np.where(height > SLOW_M, np.clip((SLOW_M - height) * 0.3 - 0.0006, -0.003, 0.0), -0.0006)
+        align = np.clip(ALIGN_M - height - lead[:, 2], -0.003, 0.003)
+        step_z = np.where(over, descend, align)
+        step_z = np.where(searching, -PRESS_M - lead[:, 2], step_z)
+        step_z = np.where(inside, np.clip(np.where(shallow, -PRESS_M, -PUSH_M) - lead[:, 2], -0.003, 0.003), step_z)
+        turn = seen["tool_rotation"][:, 2] + seen["lead_rotation"][:, 2]
+        yaw = np.where(inside, -0.5 * seen["lead_rotation"][:, 2], -turn)
         action = np.concatenate([step_xy, step_z[:, None]], axis=1) / self._step_m
         return np.clip(np.concatenate([action, yaw[:, None] / self._step_rad], axis=1), -1.0, 1.0)
+
+    def _spiral(self, around: np.ndarray, position: np.ndarray, lead: np.ndarray) -> np.ndarray:
+        """The lateral step (n, 2) towards the spiral, with the lead bounded so that an edge is not pushed hard."""
+        travel = np.mod(SPIRAL_PITCH_M * self._turned_rad / (2 * np.pi), 2 * SPIRAL_LIMIT_M)
+        radius = np.minimum(travel, 2 * SPIRAL_LIMIT_M - travel)
+        wanted = around * radius[:, None] - position[:, :2]
+        length = np.linalg.norm(wanted, axis=1, keepdims=True)
+        return wanted * np.minimum(1.0, SEARCH_LEAD_M / np.maximum(length, 1e-9)) - lead[:, :2]

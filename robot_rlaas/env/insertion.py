@@ -14,6 +14,10 @@ from robot_rlaas.control.rotation import about_z, rotate, rotate_back, rotation_
 Array = Any
 XYZ = ("x", "y", "z")
 DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight at the plate
+FREE_FORCE = 0.5  # contact below this fraction of the limit costs nothing
+SEARCH_PERIOD_S = 0.6
+FORCE_WEIGHT = 0.6
+TIME_COST = -0.01  # per period
 STAGES = ("approach", "search", "insert", "done")
 
 
@@ -28,6 +32,7 @@ def contract(cell: CellSpec) -> Contract:
             Feature("force", XYZ, "N", "task", -80.0, 80.0),
             Feature("torque", XYZ, "N m", "task", -10.0, 10.0),
             Feature("last_action", ACTION_AXES, "1", "task", -1.0, 1.0),
+            Feature("clock", ("sin", "cos", "elapsed"), "1", "-", -1.0, 1.0),
         ),
         action=(Feature("tool_step", ACTION_AXES, "1", "task", -1.0, 1.0),),
         rate_hz=cell.control.rate_hz,
@@ -42,7 +47,18 @@ def task_frame(cell: CellSpec, xy_m: Array, yaw_rad: Array) -> Pose:
     return Pose(about_z(yaw_rad), top + xp.concat([xy_m, z], axis=1))
 
 
-def observe(task: Pose, tool: ToolState, wrench: Array, last_action: Array) -> dict[str, Array]:
+def clock(cell: CellSpec, steps: Array) -> Array:
+    """A phase and the share of the timeout that has passed, (n, 3), from control periods since the start (n,).
+
+    A policy that sees no past needs something that moves: without it, a peg that sits still beside the hole is a state
+    that never ends.
+    """
+    xp = array_namespace(steps)
+    phase = steps * (2 * np.pi * cell.period_s / SEARCH_PERIOD_S)
+    return xp.stack([xp.sin(phase), xp.cos(phase), steps / cell.horizon], axis=-1)
+
+
+def observe(task: Pose, tool: ToolState, wrench: Array, last_action: Array, clock: Array) -> dict[str, Array]:
     """Named features in the observed task frame.
 
     Args:
@@ -50,17 +66,19 @@ def observe(task: Pose, tool: ToolState, wrench: Array, last_action: Array) -> d
         tool: from the controller.
         wrench: (n, 6) what the environment does to the tool, tared, in the tool's frame, N and N m.
         last_action: (n, 4).
+        clock: (n, 3) from `clock`.
     """
-    down = transpose(task.R) @ tool.measured.R @ DOWN.T
+    xp = array_namespace(wrench)
     task_tool = transpose(task.R) @ tool.measured.R
     return {
         "tool_position": rotate_back(task.R, tool.measured.p - task.p),
-        "tool_rotation": rotation_vector(down),
+        "tool_rotation": rotation_vector(task_tool @ xp.asarray(DOWN)),
         "lead_position": rotate_back(task.R, tool.lead[:, :3]),
         "lead_rotation": rotate_back(task.R, tool.lead[:, 3:]),
         "force": rotate(task_tool, wrench[:, :3]),
         "torque": rotate(task_tool, wrench[:, 3:]),
         "last_action": last_action,
+        "clock": clock,
     }
 
 
@@ -82,11 +100,16 @@ class Progress(NamedTuple):
     stage: Array
 
 
-def peg_tip(tool: Pose, start_hand_m: Array, peg_length_m: float, R_hand: Array) -> Array:
-    """The peg's true tip in the base frame (n, 3), from the tool's true pose and the peg's pose in the hand."""
-    along = R_hand[:, :, 2] * peg_length_m
+def peg_tip(tool: Pose, hand_m: Array, R_hand: Array, peg_length_m: float) -> Array:
+    """The peg's true tip in the base frame (n, 3).
+
+    Args:
+        tool: the true pose of the nominal tip.
+        hand_m, R_hand: (n, 3) and (n, 3, 3): how the peg sits in the hand, against nominal, in the tool's frame.
+        peg_length_m: from the fingertips to the tip.
+    """
     nominal = np.array([0.0, 0.0, peg_length_m])
-    return tool.p + rotate(tool.R, start_hand_m + along - nominal)
+    return tool.p + rotate(tool.R, hand_m + R_hand[:, :, 2] * peg_length_m - nominal)
 
 
 def progress(cell: CellSpec, hole: Pose, tip: Array) -> Progress:
@@ -99,8 +122,8 @@ def progress(cell: CellSpec, hole: Pose, tip: Array) -> Progress:
     depth = xp.where(over, xp.maximum(-tip_hole[:, 2], 0.0 * lateral), 0.0 * lateral)
     done = depth >= cell.task.depth_mm / 1000
     surface = (cell.task.plate.chamfer_mm + 0.5) / 1000
-    near = (tip_hole[:, 2] < 0.002).astype(int) if hasattr(tip_hole, "astype") else (tip_hole[:, 2] < 0.002).int()
-    stage = near + (depth > surface) * 1 + done * 1
+    near = tip_hole[:, 2] < 0.002
+    stage = near * 1 + (near & (depth > surface)) * 1 + done * 1
     return Progress(tip_hole, lateral, depth, done, stage)
 
 
@@ -112,26 +135,33 @@ def potential(cell: CellSpec, at: Progress) -> Array:
     return reach + xp.minimum(at.depth_m / (cell.task.depth_mm / 1000), 1.0 + 0.0 * reach)
 
 
+def force_cost(cell: CellSpec, peak_N: Array) -> Array:
+    """What an episode with this largest contact force (n,) costs: nothing up to half of the cell's limit, then linear."""
+    xp = array_namespace(peak_N)
+    return xp.maximum(peak_N / cell.requirements.contact_force_N.limit - FREE_FORCE, 0.0 * peak_N)
+
+
 def reward_terms(
-    cell: CellSpec, before: Array, after: Array, at: Progress, contact_N: Array, keep_out: Array, action: Array
+    potential_change: Array, force_cost_change: Array, done: Array, keep_out: Array, action: Array
 ) -> dict[str, Array]:
     """Named reward terms (n,) of one period.
 
+    Force is charged as its episode's peak rises, so that the sum is the cost of the peak: charged per period, a long
+    careful search would cost more than giving up.
+
     Args:
-        before, after: potentials at the start and the end of the period.
-        at: progress at its end.
-        contact_N: (n,) largest contact force in the period.
-        keep_out: (n,) bool: the tool was in a keep-out box.
+        potential_change: (n,) gain in `potential`.
+        force_cost_change: (n,) gain in `force_cost`.
+        done: (n,) bool.
+        keep_out: (n,) bool: the tool is in a keep-out box.
         action: (n, 4) the action taken.
     """
-    xp = array_namespace(before)
-    limit = cell.requirements.contact_force_N.limit
-    excess = xp.maximum(contact_N / limit - 0.5, 0.0 * contact_N)
+    xp = array_namespace(action)
     return {
-        "progress": 5.0 * (after - before),
-        "done": 5.0 * at.done,
-        "time": -0.03 + 0.0 * before,
-        "force": -1.0 * excess,
-        "keep_out": -1.0 * keep_out,
-        "effort": -0.005 * xp.sum(action * action, axis=-1),
+        "progress": potential_change,
+        "done": 1.0 * done,
+        "time": TIME_COST + 0.0 * potential_change,
+        "force": -FORCE_WEIGHT * force_cost_change,
+        "keep_out": -0.3 * keep_out,
+        "effort": -0.001 * xp.sum(action * action, axis=-1),
     }

@@ -1,0 +1,103 @@
+"""One recorded attempt, and how to record many at once."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robot_rlaas.cell.contract import Policy
+
+START_AXES = (
+    *("plate_x_m", "plate_y_m", "plate_yaw_rad"),
+    *("bias_x_m", "bias_y_m", "bias_yaw_rad"),
+    *("hand_x_m", "hand_y_m", "hand_z_m", "hand_rx_rad", "hand_ry_rad", "hand_rz_rad"),
+)
+
+
+class Episode(NamedTuple):
+    """One attempt of T control periods.
+
+    Attributes:
+        number: in its seed space.
+        observation: (T, observation_size) before each action.
+        action: (T, action_size) what the demonstrator wanted.
+        executed: (T, action_size) what was done, with any noise that was injected.
+        reward: (T,).
+        success: by the task's own predicate.
+        peak_force_N: largest contact force.
+        start: (12,) the episode's true start, named by START_AXES. No policy sees it.
+    """
+
+    number: int
+    observation: np.ndarray
+    action: np.ndarray
+    executed: np.ndarray
+    reward: np.ndarray
+    success: bool
+    peak_force_N: float
+    start: np.ndarray
+
+
+def record(
+    env: Any, policy: Policy, count: int, noise: float, rng: np.random.Generator, on_episode: Callable[[], None]
+) -> list[Episode]:
+    """Record `count` episodes of a batched environment under a policy with injected noise.
+
+    Noise makes the demonstrator show how to recover from its own mistakes (DART, arXiv 1703.09327). Its strength differs
+    per row, from none to `noise`, and it is correlated over about 0.2 s.
+
+    Args:
+        env: a BatchEnv.
+        policy: the demonstrator, with one row per row of the environment.
+        count: episodes; the first `count` numbers of the environment's seed space, whatever order they end in.
+        noise: largest standard deviation, as a fraction of the action's range.
+        rng: for the noise alone.
+        on_episode: called as each one ends.
+
+    Returns:
+        The episodes in order of their numbers.
+    """
+    observation = env.reset()
+    policy.reset(np.arange(env.nsim))
+    first, sigma = int(env.episode.min()), rng.uniform(0.0, noise, (env.nsim, 1))
+    drift = np.zeros((env.nsim, env.contract.action_size))
+    open_rows: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(env.nsim)]
+    starts = start_of(env.draw)
+    done: dict[int, Episode] = {}
+    while len(done) < count:
+        action = policy.act(observation)
+        drift = 0.8 * drift + 0.6 * rng.standard_normal(drift.shape)
+        executed = np.clip(action + sigma * drift, -1.0, 1.0)
+        seen = observation.copy()
+        step = env.step(executed)
+        for row in range(env.nsim):
+            open_rows[row].append((seen[row], action[row], executed[row], step.reward[row]))
+        for row, outcome in zip(step.rows, step.outcomes):
+            if outcome.episode < first + count:
+                done[outcome.episode] = _close(open_rows[row], outcome, starts[row])
+                on_episode()
+            open_rows[row] = []
+        policy.reset(step.rows)
+        starts[step.rows] = start_of(env.draw)[step.rows]
+        observation = step.observation
+    return [done[number] for number in sorted(done)]
+
+
+def start_of(draw: Any) -> np.ndarray:
+    """The start of each drawn episode (n, 12), named by START_AXES."""
+    columns = (
+        draw.plate_xy_m,
+        draw.plate_yaw_rad[:, None],
+        draw.bias_xy_m,
+        draw.bias_yaw_rad[:, None],
+        draw.hand_m,
+        draw.hand_rad,
+    )
+    return np.concatenate(columns, axis=1)
+
+
+def _close(steps: list[tuple[np.ndarray, ...]], outcome: Any, start: np.ndarray) -> Episode:
+    observation, action, executed, reward = (np.array(column, dtype=np.float32) for column in zip(*steps))
+    return Episode(
+        outcome.episode, observation, action, executed, reward, outcome.success, outcome.peak_force_N, start.copy()
+    )

@@ -1,0 +1,78 @@
+"""The batched environment as stable-baselines3's VecEnv."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from robot_rlaas.cell.contract import Contract
+from robot_rlaas.env.batch import BatchEnv, Outcome
+
+
+def contract_spaces(contract: Contract) -> tuple[spaces.Box, spaces.Box]:
+    """Observation and action space of a contract."""
+    sides = []
+    for features in (contract.observation, contract.action):
+        low = np.concatenate([np.full(len(f.axes), f.low, np.float32) for f in features])
+        high = np.concatenate([np.full(len(f.axes), f.high, np.float32) for f in features])
+        sides.append(spaces.Box(low, high, dtype=np.float32))
+    return sides[0], sides[1]
+
+
+class BatchVecEnv(VecEnv):
+    """All rows of a BatchEnv as one VecEnv. `on_outcome` hears of every episode that ends."""
+
+    def __init__(self, env: BatchEnv, on_outcome: Callable[[Outcome], None] = lambda outcome: None) -> None:
+        super().__init__(env.nsim, *contract_spaces(env.contract))
+        self.env, self._on_outcome = env, on_outcome
+        self._action = np.zeros((env.nsim, env.contract.action_size))
+        self.term_sums: dict[str, float] = {}
+
+    def reset(self) -> np.ndarray:
+        """Start new episodes in all rows."""
+        return self.env.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Note the actions for `step_wait`."""
+        self._action = actions
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Step, in SB3's shape: infos carry the final observation and SB3's own episode record."""
+        step = self.env.step(self._action)
+        for name, values in step.terms.items():
+            self.term_sums[name] = self.term_sums.get(name, 0.0) + float(values.sum())
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for row, outcome in zip(step.rows, step.outcomes):
+            infos[row] = {
+                "terminal_observation": step.final_observation[row],
+                "TimeLimit.truncated": bool(step.truncated[row]),
+                "episode": {"r": outcome.reward, "l": outcome.steps, "t": 0.0},
+                "is_success": outcome.success,
+            }
+            self._on_outcome(outcome)
+        return step.observation, step.reward.astype(np.float32), step.done, infos
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """The same attribute of the one environment, for each index."""
+        return [getattr(self.env, attr_name, None)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Refused: rows share one environment."""
+        raise NotImplementedError("rows of a batch share one environment; set the attribute on it")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """Refused: rows share one environment."""
+        raise NotImplementedError("rows of a batch share one environment; call it directly")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """Never wrapped."""
+        return [False] * len(list(self._get_indices(indices)))
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Episodes are seeded where the BatchEnv is made."""
+        return [None] * self.num_envs
