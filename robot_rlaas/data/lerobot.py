@@ -70,7 +70,11 @@ def write_dataset(
     dataset_type = _lerobot_dataset()
     with staged_dir(path) as part:
         dataset = dataset_type.create(
-            repo_id=f"local/{path.name}", fps=round(contract.rate_hz), features=features(contract), root=part
+            repo_id=f"local/{path.name}",
+            fps=round(contract.rate_hz),
+            features=features(contract),
+            root=part,
+            video_backend="pyav",
         )
         for episode in episodes:
             for frame in _frames(episode, task):

@@ -10,11 +10,11 @@ ALIGN_M = 0.006  # height at which the tool waits until it is over the hole
 SLOW_M = 0.004  # height below which it descends slowly
 CONTACT_N = 5.0
 DROP_M = 0.0005  # so much lower than at first contact: the peg has found the chamfer or the hole
-PRESS_M = 0.0012  # lead into the plate while searching: about 13 N
+PRESS_M = 0.0009  # lead into the plate while searching: about 10 N
 PUSH_M = 0.0024
 SPIRAL_PITCH_M = 0.0009
 SPIRAL_LIMIT_M = 0.0030
-SEARCH_LEAD_M = 0.0020
+SEARCH_LEAD_M = 0.0030
 SHALLOW_M = -0.003
 WIGGLE_M = 0.0008
 

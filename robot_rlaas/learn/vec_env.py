@@ -22,11 +22,19 @@ def contract_spaces(contract: Contract) -> tuple[spaces.Box, spaces.Box]:
 
 
 class BatchVecEnv(VecEnv):
-    """All rows of a BatchEnv as one VecEnv. `on_outcome` hears of every episode that ends."""
+    """All rows of a BatchEnv as one VecEnv.
 
-    def __init__(self, env: BatchEnv, on_outcome: Callable[[Outcome], None] = lambda outcome: None) -> None:
+    Attributes:
+        on_outcome: hears of every episode that ends.
+        term_sums: the reward's named terms, summed over rows and steps until somebody clears them.
+    """
+
+    render_mode = None
+
+    def __init__(self, env: BatchEnv) -> None:
+        self.env = env
+        self.on_outcome: Callable[[Outcome], object] = lambda outcome: None
         super().__init__(env.nsim, *contract_spaces(env.contract))
-        self.env, self._on_outcome = env, on_outcome
         self._action = np.zeros((env.nsim, env.contract.action_size))
         self.term_sums: dict[str, float] = {}
 
@@ -51,7 +59,7 @@ class BatchVecEnv(VecEnv):
                 "episode": {"r": outcome.reward, "l": outcome.steps, "t": 0.0},
                 "is_success": outcome.success,
             }
-            self._on_outcome(outcome)
+            self.on_outcome(outcome)
         return step.observation, step.reward.astype(np.float32), step.done, infos
 
     def close(self) -> None:
@@ -59,7 +67,7 @@ class BatchVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The same attribute of the one environment, for each index."""
-        return [getattr(self.env, attr_name, None)] * len(list(self._get_indices(indices)))
+        return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: rows share one environment."""

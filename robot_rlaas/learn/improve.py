@@ -1,0 +1,195 @@
+"""PPO from the clone, with exploration that fades, an averaged actor, and a stop when fresh episodes say so."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from robot_rlaas.env.batch import Outcome
+from robot_rlaas.learn.network import Normaliser
+from robot_rlaas.learn.recipe import Recipe
+from robot_rlaas.learn.vec_env import BatchVecEnv
+
+RECENT = 512  # episodes that the progress figures average over
+
+
+class Progress(NamedTuple):
+    """One row of the learning curve.
+
+    Attributes:
+        seconds: since PPO began, validation included.
+        steps: control periods simulated for learning.
+        success, peak_force_N, reward: of the last episodes, with exploration.
+        validation_success: of fresh episodes under the averaged actor, or None between validations.
+        terms: mean reward per period, by name.
+    """
+
+    seconds: float
+    steps: int
+    success: float
+    peak_force_N: float
+    reward: float
+    validation_success: float | None
+    terms: dict[str, float]
+
+
+class Validation(NamedTuple):
+    """What fresh episodes say of the averaged actor: a score to rank actors by, and whether it is good enough."""
+
+    success: float
+    score: float
+    good_enough: bool
+
+
+def make_model(env: BatchVecEnv, recipe: Recipe, mean: np.ndarray, std: np.ndarray, seed: int, device: str) -> PPO:
+    """A PPO model over stock MlpPolicy with the normaliser in front."""
+    first, last = recipe.learning_rate
+    return PPO(
+        "MlpPolicy",
+        env,
+        learning_rate=lambda remaining: last + (first - last) * remaining,
+        n_steps=recipe.rollout_steps,
+        batch_size=min(recipe.batch_size, recipe.rollout_steps * env.num_envs),
+        n_epochs=recipe.epochs,
+        gamma=recipe.discount,
+        gae_lambda=recipe.gae_lambda,
+        clip_range=recipe.clip,
+        target_kl=recipe.target_kl,
+        seed=seed,
+        device=device,
+        policy_kwargs={
+            "net_arch": {"pi": list(recipe.hidden), "vf": list(recipe.hidden)},
+            "log_std_init": float(np.log(recipe.noise_std[0])),
+            "features_extractor_class": Normaliser,
+            "features_extractor_kwargs": {"mean": mean, "std": std},
+        },
+    )
+
+
+def actor_parameters(policy: ActorCriticPolicy) -> list[torch.nn.Parameter]:
+    """The actor's weights, without the exploration noise."""
+    return [*policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters()]
+
+
+class Averaged:
+    """An exponential average of the actor's weights (Polyak and Juditsky, 1992)."""
+
+    def __init__(self, policy: ActorCriticPolicy, decay: float) -> None:
+        self._live, self._decay = actor_parameters(policy), decay
+        self.weights = [p.detach().clone() for p in self._live]
+
+    def update(self) -> None:
+        """Take in the live weights."""
+        for mean, live in zip(self.weights, self._live):
+            mean.lerp_(live.detach(), 1.0 - self._decay)
+
+    def swap(self) -> None:
+        """Exchange the live weights and the average; called twice, it undoes itself."""
+        for mean, live in zip(self.weights, self._live):
+            kept = live.detach().clone()
+            live.data.copy_(mean)
+            mean.copy_(kept)
+
+
+def improve(
+    model: PPO, recipe: Recipe, validate: Callable[[], Validation], on_progress: Callable[[Progress], None]
+) -> Validation:
+    """Train in place until a validation is good enough or the budget ends; the best averaged actor stays in the model.
+
+    Args:
+        model: from `make_model`, cloned.
+        recipe: budget and schedules.
+        validate: judges the model's present deterministic actor on fresh episodes.
+        on_progress: hears of every update.
+
+    Returns:
+        The best validation.
+    """
+    torch.set_num_threads(1)  # small layers: a second thread only takes time from the simulation
+    follow = _Follow(recipe, validate, on_progress)
+    if recipe.critic_warmup:
+        frozen = actor_parameters(model.policy)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        model.learn(recipe.critic_warmup * recipe.rollout_steps * model.n_envs)
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+    model.learn(recipe.budget_steps, callback=follow)
+    return follow.finish()
+
+
+class _Follow(BaseCallback):
+    """Schedules the noise, averages the actor, validates and stops."""
+
+    def __init__(self, recipe: Recipe, validate: Callable[[], Validation], report: Callable[[Progress], None]) -> None:
+        super().__init__()
+        self._recipe, self._validate, self._report = recipe, validate, report
+        self._recent: list[Outcome] = []
+        self._updates, self._began = 0, time.monotonic()
+        self.best: Validation | None = None
+        self._best_weights: list[torch.Tensor] = []
+
+    def _on_training_start(self) -> None:
+        self._average = Averaged(self.model.policy, self._recipe.average)
+        self.model.policy.log_std.requires_grad_(False)
+        self._vec_env.on_outcome = self._recent.append
+        self._vec_env.term_sums.clear()
+
+    @property
+    def _vec_env(self) -> Any:
+        return self.training_env
+
+    def _on_rollout_start(self) -> None:
+        share = min(1.0, self.num_timesteps / self._recipe.budget_steps)
+        first, last = np.log(self._recipe.noise_std)
+        self.model.policy.log_std.data.fill_(float(first + (last - first) * share))
+        if self._updates:
+            self._average.update()
+
+    def _on_step(self) -> bool:
+        return self.best is None or not self.best.good_enough
+
+    def _on_rollout_end(self) -> None:
+        self._updates += 1
+        due = self._updates % self._recipe.validate_every == 0
+        validation = self._judge() if due else None
+        recent = self._recent[-RECENT:]
+        if not recent:
+            return
+        periods = self._recipe.rollout_steps * self.model.n_envs
+        terms = {name: total / periods for name, total in self._vec_env.term_sums.items()}
+        self._vec_env.term_sums.clear()
+        self._report(
+            Progress(
+                seconds=time.monotonic() - self._began,
+                steps=self.num_timesteps,
+                success=float(np.mean([o.success for o in recent])),
+                peak_force_N=float(np.quantile([o.peak_force_N for o in recent], 0.95)),
+                reward=float(np.mean([o.reward for o in recent])),
+                validation_success=validation.success if validation else None,
+                terms=terms,
+            )
+        )
+
+    def _judge(self) -> Validation:
+        self._average.swap()
+        validation = self._validate()
+        if self.best is None or validation.score >= self.best.score:
+            self.best = validation
+            self._best_weights = [p.detach().clone() for p in actor_parameters(self.model.policy)]
+        self._average.swap()
+        return validation
+
+    def finish(self) -> Validation:
+        """Leave the best averaged actor in the model."""
+        if self.best is None:
+            self._judge()
+        for live, best in zip(actor_parameters(self.model.policy), self._best_weights):
+            live.data.copy_(best)
+        assert self.best is not None
+        return self.best

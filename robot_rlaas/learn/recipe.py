@@ -1,0 +1,59 @@
+"""What a training run is made of, read from policies/recipes/*.yaml."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from robot_rlaas.assets import data_dir, find
+from robot_rlaas.cell.spec import Fraction, NonNegative
+from robot_rlaas.cell.strict_yaml import Spec, load_spec
+
+
+class Recipe(Spec):
+    """A training recipe. Pairs are [at the start, at the end]; what lies between is linear in environment steps.
+
+    Attributes:
+        demonstrations: scripted episodes to imitate.
+        demonstration_noise: largest standard deviation of the noise injected into them, as a fraction of an action.
+        hidden: widths of the actor's and of the critic's hidden layers.
+        clone_steps: gradient steps of behaviour cloning.
+        simulations: episodes side by side.
+        rollout_steps: control periods per simulation between two updates.
+        batch_size, epochs, discount, gae_lambda, clip, target_kl: PPO's, as in its paper (arXiv 1707.06347).
+        learning_rate: of Adam.
+        noise_std: standard deviation of the exploration, as a fraction of an action. It falls on a schedule instead of
+            being learned: what counts is the policy without it.
+        critic_warmup: updates in which only the critic learns, so that a bad critic does not spoil the clone.
+        widen: training draws what nobody observes (biases, the peg in the hand) from ranges this much wider than the
+            cell's, so that the cell's corners are not the rarest thing the policy has seen.
+        average: decay per update of the averaged actor, which is what is validated and exported.
+        budget_steps: environment steps at most.
+        validate_every: updates between two validations.
+        validation_episodes: fresh episodes in each.
+    """
+
+    demonstrations: PositiveInt = 100
+    demonstration_noise: NonNegative = 0.15
+    hidden: tuple[PositiveInt, ...] = (128, 128)
+    clone_steps: Annotated[int, Field(ge=0)] = 3000
+    simulations: PositiveInt = 128
+    rollout_steps: PositiveInt = 64
+    batch_size: PositiveInt = 2048
+    epochs: PositiveInt = 5
+    discount: Fraction = 0.99
+    gae_lambda: Fraction = 0.95
+    clip: PositiveFloat = 0.2
+    target_kl: PositiveFloat = 0.03
+    learning_rate: tuple[PositiveFloat, PositiveFloat] = (6e-4, 1e-4)
+    noise_std: tuple[PositiveFloat, PositiveFloat] = (0.135, 0.067)
+    critic_warmup: Annotated[int, Field(ge=0)] = 2
+    widen: Annotated[float, Field(ge=1)] = 1.1
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    budget_steps: PositiveInt = 900_000
+    validate_every: PositiveInt = 16
+    validation_episodes: PositiveInt = 512
+
+
+def load_recipe(reference: str) -> Recipe:
+    """The recipe of a shipped name or of a path."""
+    return load_spec(find(reference, data_dir("policies") / "recipes", ".yaml"), Recipe)

@@ -1,0 +1,161 @@
+"""From demonstrations to a policy directory: clone, improve, export."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.data.episode import Episode
+from robot_rlaas.env.batch import BatchEnv, Outcome
+from robot_rlaas.files import staged_dir, write_json
+from robot_rlaas.learn.clone import clone, statistics, successes
+from robot_rlaas.learn.improve import Progress, Validation, improve, make_model
+from robot_rlaas.learn.network import export_onnx, mean_action, save_stock
+from robot_rlaas.learn.recipe import Recipe
+from robot_rlaas.learn.vec_env import BatchVecEnv
+
+FORMAT = 1
+
+
+class Training(NamedTuple):
+    """What a training run achieved: validation of the clone, of the result, and the learning curve."""
+
+    clone: Validation
+    best: Validation
+    curve: list[Progress]
+
+
+class Watch(Protocol):
+    """Whoever wants to see training progress."""
+
+    def __call__(self, phase: str, progress: Progress | None) -> None:
+        """`phase` is "clone" or "improve"; `progress` is a new row of the learning curve, if there is one."""
+        ...
+
+
+def train(
+    cell: CellSpec,
+    training_env: BatchEnv,
+    validation_env: Callable[[int], BatchEnv],
+    episodes: list[Episode],
+    recipe: Recipe,
+    seed: int,
+    device: str,
+    out: Path,
+    provenance: dict[str, Any],
+    watch: Watch,
+) -> Training:
+    """Train a policy and write its directory, whole or not at all.
+
+    Args:
+        cell: what it is trained for; validation judges by its requirements.
+        training_env: episodes to learn from.
+        validation_env: makes an environment whose first episode has the given number, in a seed space of its own.
+        episodes: demonstrations.
+        recipe: settings.
+        seed: of the weights, the order of samples and the exploration.
+        device: "cpu" or "cuda", for the network.
+        out: policy.onnx, policy.json, sb3_model.zip, progress.csv.
+        provenance: of the inputs; stored in policy.json.
+        watch: hears of progress.
+
+    Raises:
+        InputError: if the device is not there or no demonstration succeeded.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda, but torch finds no CUDA device", fix="use --device cpu or auto")
+    good = successes(episodes)
+    vec_env = BatchVecEnv(training_env)
+    model = make_model(vec_env, recipe, *statistics(good), seed, device)
+    watch("clone", None)
+    clone(model.policy, good, recipe.clone_steps, recipe.discount, seed)
+    next_episode = 0
+
+    def validate() -> Validation:
+        nonlocal next_episode
+        env = validation_env(next_episode)
+        next_episode += recipe.validation_episodes + env.nsim
+        return judge(cell, run_episodes(env, model.policy, recipe.validation_episodes))
+
+    cloned = validate()
+    watch("improve", None)
+    curve: list[Progress] = []
+
+    def follow(progress: Progress) -> None:
+        curve.append(progress)
+        watch("improve", progress)
+
+    best = improve(model, recipe, validate, follow)
+    with staged_dir(out) as part:
+        part.mkdir()
+        export_onnx(model.policy, part / "policy.onnx")
+        save_stock(model, part / "sb3_model.zip")
+        _write_curve(curve, part / "progress.csv")
+        write_json(part / "policy.json", _description(cell, training_env, recipe, seed, provenance, cloned, best))
+    return Training(cloned, best, curve)
+
+
+def run_episodes(env: BatchEnv, policy: Any, count: int) -> list[Outcome]:
+    """The outcomes of the environment's first `count` episodes under the deterministic actor."""
+    observation = env.reset()
+    first, outcomes = int(env.episode.min()), []
+    while len(outcomes) < count:
+        with torch.no_grad():
+            action = mean_action(policy, torch.as_tensor(observation, device=policy.device)).cpu().numpy()
+        step = env.step(np.clip(action, -1.0, 1.0))
+        outcomes += [o for o in step.outcomes if o.episode < first + count]
+        observation = step.observation
+    return outcomes
+
+
+def judge(cell: CellSpec, outcomes: list[Outcome]) -> Validation:
+    """Rank an actor: success first, then how far its quantiles stay below the limits.
+
+    Good enough means that the failures are no more than a third of what the cell allows and that both quantiles keep
+    a tenth of their limit in hand, so that a qualification on other episodes is likely to confirm it.
+    """
+    need = cell.requirements
+    success = float(np.mean([o.success for o in outcomes]))
+    time_use = _quantile([o.cycle_time_s for o in outcomes], need.cycle_time_s.quantile) / need.cycle_time_s.limit
+    force_use = (
+        _quantile([o.peak_force_N for o in outcomes], need.contact_force_N.quantile) / need.contact_force_N.limit
+    )
+    excess = max(0.0, time_use - 0.9) + max(0.0, force_use - 0.9)
+    keep_out = float(np.mean([o.keep_out for o in outcomes]))
+    good = success >= 1.0 - (1.0 - need.success.rate) / 3 and excess == 0.0 and keep_out <= need.keep_out.rate / 3
+    return Validation(success, success - 0.2 * min(excess, 1.0) - keep_out, good)
+
+
+def _quantile(values: list[float], q: float) -> float:
+    return float(np.sort(values)[int(np.ceil(q * len(values))) - 1])
+
+
+def _write_curve(curve: list[Progress], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        terms = list(curve[0].terms) if curve else []
+        writer.writerow([*Progress._fields[:-1], *(f"reward_{term}" for term in terms)])
+        for row in curve:
+            writer.writerow([*row[:-1], *(row.terms[term] for term in terms)])
+
+
+def _description(
+    cell: CellSpec, env: BatchEnv, recipe: Recipe, seed: int, provenance: dict[str, Any], cloned: Validation, best: Any
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": "mlp",
+        "contract": env.contract.to_json(),
+        "cell": json.loads(cell.model_dump_json()),
+        "cell_hash": cell.hash,
+        "seed": seed,
+        "recipe": json.loads(recipe.model_dump_json()),
+        "validation": {"clone": cloned._asdict(), "best": best._asdict()},
+        "provenance": provenance,
+    }
