@@ -131,13 +131,12 @@ class KeepOutRequirement(Spec):
 
 
 class Requirements(Spec):
-    """What the cell demands, each judged at `confidence`."""
+    """What the cell demands. Every requirement is judged with 95 % confidence."""
 
     success: SuccessRequirement
     cycle_time_s: QuantileRequirement
     contact_force_N: QuantileRequirement
     keep_out: KeepOutRequirement
-    confidence: Fraction = 0.95
 
 
 class CellSpec(Spec):

@@ -63,7 +63,8 @@ def _plain(node: yaml.Node, at: Location, lines: dict[Location, int], path: Path
 
 
 def _explain(error: ValidationError, kind: type[Spec], lines: dict[Location, int], path: Path) -> InputError:
-    problem = error.errors()[0]
+    problems = error.errors()
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])  # a typo is also a missing key
     at: Location = tuple(problem["loc"])
     known = at
     while known not in lines and known:
@@ -101,3 +102,12 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [m for arg in getattr(annotation, "__args__", ()) for m in _models_in(arg)]
+
+
+def line_of(path: Path, *key: str | int) -> int | None:
+    """The line on which a key stands in a YAML file that `load_spec` accepts; None if it is left to its default."""
+    lines: dict[Location, int] = {}
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    if root is not None:
+        _plain(root, (), lines, path)
+    return lines.get(key)

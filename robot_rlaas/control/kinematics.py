@@ -1,4 +1,4 @@
-"""Forward kinematics, Jacobian and inverse kinematics of a serial arm, batched, the same in simulation and on an arm."""
+"""Forward kinematics, Jacobian and inverse kinematics of a serial arm, batched, one code for simulation and arm."""
 
 from typing import Any, NamedTuple
 

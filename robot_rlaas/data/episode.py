@@ -43,8 +43,8 @@ def record(
 ) -> list[Episode]:
     """Record `count` episodes of a batched environment under a policy with injected noise.
 
-    Noise makes the demonstrator show how to recover from its own mistakes (DART, arXiv 1703.09327). Its strength differs
-    per row, from none to `noise`, and it is correlated over about 0.2 s.
+    Noise makes the demonstrator show how to recover from its own mistakes (DART, arXiv 1703.09327). Its strength
+    differs per row, from none to `noise`, and it is correlated over about 0.2 s.
 
     Args:
         env: a BatchEnv.

@@ -17,6 +17,7 @@ DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points strai
 FREE_FORCE = 0.5  # contact below this fraction of the limit costs nothing
 SEARCH_PERIOD_S = 0.6
 FORCE_WEIGHT = 1.5
+DONE_REWARD = 3.0
 TIME_COST = -0.008  # per period
 STAGES = ("approach", "search", "insert", "done")
 
@@ -136,7 +137,7 @@ def potential(cell: CellSpec, at: Progress) -> Array:
 
 
 def force_cost(cell: CellSpec, peak_N: Array) -> Array:
-    """What an episode with this largest contact force (n,) costs: nothing up to half of the cell's limit, then linear."""
+    """What an episode with this largest contact force (n,) costs: nothing up to half of the limit, then linear."""
     xp = array_namespace(peak_N)
     return xp.maximum(peak_N / cell.requirements.contact_force_N.limit - FREE_FORCE, 0.0 * peak_N)
 
@@ -159,7 +160,7 @@ def reward_terms(
     xp = array_namespace(action)
     return {
         "progress": potential_change,
-        "done": 1.0 * done,
+        "done": DONE_REWARD * done,
         "time": TIME_COST + 0.0 * potential_change,
         "force": -FORCE_WEIGHT * force_cost_change,
         "keep_out": -0.3 * keep_out,

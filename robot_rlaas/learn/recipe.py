@@ -33,7 +33,7 @@ class Recipe(Spec):
     """
 
     demonstrations: PositiveInt = 100
-    demonstration_noise: NonNegative = 0.15
+    demonstration_noise: NonNegative = 0.1
     hidden: tuple[PositiveInt, ...] = (128, 128)
     clone_steps: Annotated[int, Field(ge=0)] = 3000
     simulations: PositiveInt = 128

@@ -99,7 +99,7 @@ def build_report(
         cost: wall_s, core_s and simulated_s.
     """
     outcomes = [trial.outcome for trial in trials]
-    success = proportion(sum(o.success for o in outcomes), len(outcomes), 0.95)
+    success = proportion(sum(o.success for o in outcomes), len(outcomes))
     return {
         "format": FORMAT,
         "cell": cell.name,
@@ -115,7 +115,6 @@ def build_report(
             "lower_95": success.lower,
             "upper_95": success.upper,
         },
-        "confidence": cell.requirements.confidence,
         "requirements": _requirements(cell, outcomes),
         "cost": cost,
         "failures": _failures(outcomes),
@@ -125,12 +124,11 @@ def build_report(
 
 def _requirements(cell: CellSpec, outcomes: list[Outcome]) -> list[dict[str, Any]]:
     need, total = cell.requirements, len(outcomes)
-    c = need.confidence
-    success = proportion(sum(o.success for o in outcomes), total, c)
-    cycle = quantile(np.array([o.cycle_time_s for o in outcomes]), need.cycle_time_s.quantile, c)
-    force = quantile(np.array([o.peak_force_N for o in outcomes]), need.contact_force_N.quantile, c)
-    keep_out = proportion(sum(o.keep_out for o in outcomes), total, c)
-    q_time, q_force = f"{need.cycle_time_s.quantile:.0%}", f"{need.contact_force_N.quantile:.0%}"
+    success = proportion(sum(o.success for o in outcomes), total)
+    cycle = quantile(np.array([o.cycle_time_s for o in outcomes]), need.cycle_time_s.quantile)
+    force = quantile(np.array([o.peak_force_N for o in outcomes]), need.contact_force_N.quantile)
+    keep_out = proportion(sum(o.keep_out for o in outcomes), total)
+    q_time, q_force = (f"{100 * q.quantile:g} %" for q in (need.cycle_time_s, need.contact_force_N))
     return [
         _row("success", "share of parts that succeed", need.success.rate, success, at_least, "1"),
         _row("cycle_time", f"{q_time} of parts within", need.cycle_time_s.limit, cycle, at_most, "s"),

@@ -1,7 +1,7 @@
 """Exact one-sided confidence bounds and the verdicts that follow from them.
 
-`lower_95` and `upper_95` are one-sided bounds: each alone holds with 95 % confidence. That is the convention under which
-30 successes in 30 trials claim 0.905 (NIST assembly task boards).
+`lower_95` and `upper_95` are one-sided bounds: each alone holds with 95 % confidence. That is the convention under
+which 30 successes in 30 trials claim 0.905 (NIST assembly task boards).
 """
 
 from enum import StrEnum

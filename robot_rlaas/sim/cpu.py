@@ -70,9 +70,7 @@ class CpuBackend:
 
     def step(self, setpoints_rad: np.ndarray) -> Physics:
         """See `Backend.step`."""
-        recorded = self._batch.rollout(
-            setpoints_rad.shape[1], setpoints_rad, control_spec=CTRL, record=("sensordata",)
-        )
+        recorded = self._batch.rollout(setpoints_rad.shape[1], setpoints_rad, control_spec=CTRL, record=("sensordata",))
         return self._physics(recorded["sensordata"], self._qpos)
 
     def plate_pose(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

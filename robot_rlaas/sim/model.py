@@ -1,5 +1,7 @@
 """From a cell to a MuJoCo model: arm, tool, peg, plate, clamp, sensors."""
 
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import mujoco
@@ -24,8 +26,8 @@ class Workcell(NamedTuple):
     """A compiled cell and what the controller needs to know of it.
 
     Attributes:
-        spec: the MjSpec it was compiled from; edit and recompile it to vary what MuJoCo cannot expand.
-        model: the compiled model.
+        spec: the whole cell as an MjSpec; edit and compile it to vary what MuJoCo cannot expand.
+        model: compiled from it without its purely visual geoms.
         chain: kinematics up to the nominal tip of the peg.
         envelope: limits of the safety filter: the tighter of hardware profile and cell.
         profile: the hardware profile that the cell names.
@@ -52,11 +54,13 @@ def build(cell: CellSpec) -> Workcell:
     spec.attach(tool, prefix="tool/", site=spec.site("flange"))
     _add_peg(spec.body("tool/hand"), cell.task.peg)
     _add_plate(spec, cell.task.plate, cell.task.peg)
-    _add_scenery(spec, cell)
+    _add_surroundings(spec, cell)
     _add_sensors(spec)
     _delay_room(spec)
+    lean = spec.copy()  # what only pictures need costs a tenth of every step
+    lean.compiler.discardvisual = True
     try:
-        model = spec.compile()
+        model = lean.compile()
     except ValueError as error:
         raise InputError(f"the cell '{cell.name}' does not compile: {error}") from error
     missing = [j for j in profile.joints if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, j) < 0]
@@ -66,11 +70,18 @@ def build(cell: CellSpec) -> Workcell:
     return Workcell(spec, model, chain, _envelope(cell, profile, chain), profile)
 
 
-def _load(path) -> mujoco.MjSpec:
+def _load(path: Path) -> mujoco.MjSpec:
+    """Parse and compile a model alone, so that an error names its own file."""
     try:
-        return mujoco.MjSpec.from_file(str(path))
+        spec = mujoco.MjSpec.from_file(str(path))
+        spec.copy().compile()
     except ValueError as error:
-        raise InputError(f"not a usable model: {error}", file=path) from error
+        quoted = re.findall(r"'([^']+)'", str(error))
+        lines = path.read_text(errors="replace").splitlines()
+        line = next((i for i, text in enumerate(lines, 1) if any(q in text for q in quoted)), None)
+        fix = "put the file where the model expects it, or correct its name" if "opening file" in str(error) else ""
+        raise InputError(f"not a usable model: {error}", file=path, line=line, fix=fix) from error
+    return spec
 
 
 def _options(spec: mujoco.MjSpec) -> None:
@@ -78,7 +89,6 @@ def _options(spec: mujoco.MjSpec) -> None:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 5
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
     spec.visual.map.znear = 0.01
 
 
@@ -158,11 +168,9 @@ def _fixture(body, center, half_size, R: np.ndarray) -> None:
     )
 
 
-def _add_scenery(spec: mujoco.MjSpec, cell: CellSpec) -> None:
+def _add_surroundings(spec: mujoco.MjSpec, cell: CellSpec) -> None:
     world = spec.worldbody
     table_z = (cell.task.plate.top_mm[2] - cell.task.plate.size_mm[2]) / 1000
-    world.add_light(pos=(0.2, -0.6, 1.6), dir=(0.2, 0.4, -1), diffuse=(0.8, 0.8, 0.8), castshadow=True)
-    world.add_light(pos=(1.0, 1.0, 1.6), dir=(-0.4, -0.5, -1), diffuse=(0.35, 0.35, 0.38), castshadow=False)
     world.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_BOX,
@@ -193,13 +201,13 @@ def _add_scenery(spec: mujoco.MjSpec, cell: CellSpec) -> None:
             conaffinity=HELD,
             rgba=RED,
         )
-    target = (np.array(cell.task.plate.top_mm) / 1000 + (0, 0, 0.05)).tolist()
-    _add_camera(spec, "cell", (1.25, -0.75, 0.75), target, 45)
-    _add_camera(spec, "close", (target[0] + 0.16, -0.22, target[2] + 0.08), target, 40)
+    x, y, z = np.array(cell.task.plate.top_mm) / 1000
+    _add_camera(spec, "cell", (x + 1.20, y - 1.30, z + 0.72), (0.57 * x, y, z + 0.16), 27)
+    _add_camera(spec, "close", (x + 0.27, y - 0.26, z + 0.24), (x, y, z + 0.028), 31)
 
 
 def _add_camera(spec: mujoco.MjSpec, name: str, position, target, fovy: float) -> None:
-    forward = np.array(target) - position
+    forward = np.subtract(target, position)
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, (0, 0, 1))
     right /= np.linalg.norm(right)

@@ -1,0 +1,1 @@
+"""Thin ROS 2 nodes: they move messages and keep time. Run: `python -m robot_rlaas.deploy.ros.NAME --params FILE`."""

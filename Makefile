@@ -1,0 +1,47 @@
+# make demo   the main job on a shipped cell
+# make test   the tests
+# make check  linters, types and import rules
+# make bench  measurements; ONLY=name runs one
+# make setup  the environment and nothing else
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV_VERSION := 0.13.9
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo test check bench setup lock
+demo: setup
+	$(VENV)/bin/rlaas run peg_insertion $(ARGS)
+
+test: setup
+	$(PY) -m pytest $(ARGS)
+
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+	$(PY) -m pytest tests/test_architecture.py
+
+bench: setup
+	$(PY) -m bench $(ONLY)
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@set -e; python=; \
+	for p in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.12.*/bin/python "$$(uv python find 3.12 2>/dev/null)"; do \
+	  if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null; then python="$$p"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "No Python 3.12 in PATH, pyenv or uv. Get one: 'pyenv install 3.12' or 'uv python install 3.12'."; exit 1; \
+	fi; \
+	echo "setting up $(VENV) with $$python"; \
+	[ -x $(PY) ] || "$$python" -m venv $(VENV); \
+	$(PY) -m pip install -q uv==$(UV_VERSION); \
+	$(VENV)/bin/uv pip sync -q --python $(PY) requirements.lock; \
+	$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .; \
+	touch $@
+
+lock:
+	$(VENV)/bin/uv pip compile -q pyproject.toml --extra train --extra ros --extra dev --python-version 3.12 \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements.lock

@@ -1,0 +1,168 @@
+"""A motion that tells an arm's parameters apart: many frequencies and random smooth steps in all joints at once.
+
+Slow sweeps leave gain, damping, inertia and delay entangled; friction needs changes of direction. So every joint gets
+a multisine of its own up to 6.5 Hz (Swevers et al., IEEE Trans. Robotics and Automation 13(5), 1997) and smooth steps
+between random positions, scaled to what the arm and the cell allow. The motion is a sequence of joint targets at the
+control rate, like a policy's, so it passes through the same supervisor to the same controllers.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from robot_rlaas.calibrate.arm import Arm
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.control.interpolate import setpoint
+from robot_rlaas.control.kinematics import forward, points, tool_pose
+from robot_rlaas.control.safety import Envelope, filter_target, inside_keep_out
+from robot_rlaas.sim.model import Workcell
+
+LIFT_M = 0.15  # the motion happens so far above home
+LIFT_SPEED = 0.2  # of the speed limit, on the way there and back
+TONES_HZ = (1.0, 6.5)
+TONES = 12
+TONE_RAD = 0.003  # of the fastest tone, and
+STEP_RAD = 0.05  # of the random steps: only their ratio counts, the limits set the size
+STEP_S = 0.8
+SHARE = 0.9  # of the limits of speed and acceleration
+TORQUE_SHARE = 0.7  # of the torque limits: a real servo may need more than the nominal one, and must not saturate
+MARGIN_M = 0.01  # kept from the tool to the plate's upper face and to keep-out boxes
+
+
+class Excitation(NamedTuple):
+    """A motion that starts and ends at rest at home.
+
+    Attributes:
+        joints: names, k of them.
+        rate_hz: of the targets: the cell's control rate.
+        targets_rad: (N, k).
+    """
+
+    joints: tuple[str, ...]
+    rate_hz: float
+    targets_rad: np.ndarray
+
+    def setpoints(self, rate_hz: float) -> np.ndarray:
+        """What the arm receives at a controller's rate, a multiple of the targets' -> (T, k), rad."""
+        count = round(rate_hz / self.rate_hz)
+        phase = (np.arange(count) + 1.0)[:, None] / count
+        past = np.concatenate([self.targets_rad[:1], self.targets_rad[:1], self.targets_rad])
+        return np.concatenate([setpoint((past[i], past[i + 1], past[i + 2]), phase) for i in range(len(past) - 2)])
+
+
+def excitation(
+    workcell: Workcell, home_rad: np.ndarray, duration_s: float, rate_hz: float, rng: np.random.Generator
+) -> Excitation:
+    """Draw a motion and scale it until it fits.
+
+    Args:
+        workcell: for the limits, the torques of its nominal arm and what the tool must stay clear of.
+        home_rad: (k,) where it starts and ends.
+        duration_s: in all, with the way up and back.
+        rate_hz: the cell's control rate.
+        rng: which motion.
+
+    Returns:
+        A motion that the safety filter leaves as it is, that asks for at most 70 % of each actuator's torque, and
+        whose tool stays clear of the plate and of keep-out boxes.
+
+    Raises:
+        InputError: if it is too short, or if there is no room for it.
+    """
+    period = 1.0 / rate_hz
+    path, part = _lift(workcell, home_rad, round(duration_s * rate_hz), period)
+    swing = part[:, None] ** 2 * _swings(len(part), period, len(home_rad), rng)
+    arm, joints = Arm(workcell), workcell.chain.joints
+    for _ in range(12):  # towards the limits from either side, half way each time: the joints load each other
+        swing = swing / np.sqrt(_demand(arm, Excitation(joints, rate_hz, path + swing), workcell.envelope))
+    for _ in range(30):
+        motion = Excitation(joints, rate_hz, path + swing)
+        share = _demand(arm, motion, workcell.envelope)
+        if np.all(share <= 1.0) and is_clear(workcell, motion) and passes_filter(workcell, motion):
+            return motion
+        swing = swing * np.minimum(0.95 / share, 0.95)
+    raise InputError("no excitation fits at home", fix="move robot.home_deg away from plate, boxes and joint limits")
+
+
+def is_clear(workcell: Workcell, motion: Excitation) -> bool:
+    """Whether the tool keeps its margin from the plate's upper face and the keep-out boxes all the way."""
+    envelope = workcell.envelope
+    tool = tool_pose(workcell.chain, motion.setpoints(5 * motion.rate_hz))
+    grown = envelope._replace(
+        keep_out_min_m=envelope.keep_out_min_m - MARGIN_M, keep_out_max_m=envelope.keep_out_max_m + MARGIN_M
+    )
+    floor = float(workcell.model.body("plate").pos[2]) + MARGIN_M
+    lowest = points(tool, envelope.guarded_m)[:, :, 2].min()
+    return bool(lowest > floor and not inside_keep_out(grown, tool).any())
+
+
+def passes_filter(workcell: Workcell, motion: Excitation) -> bool:
+    """Whether the safety filter leaves every target as it is."""
+    before = last = motion.targets_rad[:1]
+    for wanted in motion.targets_rad:
+        step = last - before
+        filtered = filter_target(workcell.chain, workcell.envelope, 1.0 / motion.rate_hz, last, step, wanted[None])
+        if filtered.limited.any() or filtered.blocked.any():
+            return False
+        before, last = last, filtered.target_rad
+    return True
+
+
+def _lift(workcell: Workcell, home_rad: np.ndarray, count: int, period_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """From home to a pose above it and back: (count, k) rad, and how far up (count,), from 0 to 1."""
+    above = home_rad.copy()
+    goal_m = tool_pose(workcell.chain, home_rad[None]).p[0, 2] + LIFT_M
+    for _ in range(10):
+        pose, J = forward(workcell.chain, above[None])
+        up = J[0, 2]
+        above = above + up / (up @ up + 1e-6) * (goal_m - pose.p[0, 2])  # the shortest way up in joint space
+    way = above - home_rad
+    lift_s = 1.875 * np.max(np.abs(way) / workcell.envelope.speed_rad_s) / LIFT_SPEED
+    least_s = 2 * lift_s + 2.0
+    if count * period_s < least_s:
+        raise InputError(f"an excitation of {count * period_s:.1f} s is too short", fix=f"take {least_s:.1f} s or more")
+    t = np.arange(count) * period_s
+    to_end = np.maximum(np.minimum(t, t[-1] - 3 * period_s - t), 0.0)  # the spline needs three targets to end at home
+    part = _quintic(to_end / lift_s)
+    return home_rad + way * part[:, None], part
+
+
+def _swings(count: int, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
+    """Multisines and steps (count, joints), rad."""
+    t = np.arange(count) * period_s
+    columns = []
+    for _ in range(joints):
+        tones = np.geomspace(*TONES_HZ, TONES) * rng.uniform(0.93, 1.07, TONES)
+        size = TONE_RAD * (TONES_HZ[1] / tones) ** 0.7  # more would drown the fast tones, which gains and inertia need
+        sines = (size * np.sin(2 * np.pi * tones * t[:, None] + rng.uniform(0, 2 * np.pi, TONES))).sum(axis=1)
+        knots = np.arange(0, t[-1] + 2 * STEP_S, STEP_S)
+        heights = rng.uniform(-STEP_RAD, STEP_RAD, len(knots))
+        columns.append(sines + _steps(t - rng.uniform(0, STEP_S), knots, heights))
+    return np.stack(columns, axis=1)
+
+
+def _steps(t: np.ndarray, knots: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """From height to height in half of each interval, resting in the other half."""
+    i = np.clip(np.searchsorted(knots, t, side="right"), 1, len(knots) - 1)
+    part = _quintic((t - knots[i - 1]) / (0.5 * STEP_S))
+    return heights[i - 1] + (heights[i] - heights[i - 1]) * part
+
+
+def _quintic(x: np.ndarray) -> np.ndarray:
+    """From 0 to 1, at rest at both ends."""
+    x = np.clip(x, 0.0, 1.0)
+    return x**3 * (10 - 15 * x + 6 * x * x)
+
+
+def _demand(arm: Arm, motion: Excitation, envelope: Envelope) -> np.ndarray:
+    """The largest part (k,) that the motion takes of what it may take: speed, acceleration, range, torque."""
+    step = np.diff(motion.targets_rad, axis=0) * motion.rate_hz
+    torque_Nm = arm.peak_torque_Nm(motion.setpoints(5 * motion.rate_hz), 5 * motion.rate_hz)
+    outside = np.any((motion.targets_rad > envelope.upper_rad) | (motion.targets_rad < envelope.lower_rad), axis=0)
+    parts = [
+        np.abs(step).max(0) / (SHARE * envelope.speed_rad_s),
+        np.abs(np.diff(step, axis=0) * motion.rate_hz).max(0) / (SHARE * envelope.acceleration_rad_s2),
+        torque_Nm / (TORQUE_SHARE * arm.torque_limit_Nm),
+        1.1 * outside,
+    ]
+    return np.max(parts, axis=0)

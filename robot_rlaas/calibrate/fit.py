@@ -1,0 +1,232 @@
+"""Fit the arm's parameters to a log with mujoco.sysid: delay first, then everything, with honest intervals.
+
+The residuals of a good fit are no white noise: a command that arrives late disturbs several samples, and so does
+friction that is not quite Coulomb's. Taking them for white makes intervals absurdly narrow. So the fit is repeated
+with the residuals of each joint whitened by an autoregressive filter estimated from the fit before (the prediction
+error method with an AR noise model: Ljung, System Identification, 2nd ed., 1999, section 4.2; Cochrane and Orcutt,
+1949), with Huber's weights for the outliers. What is left is white with unit variance, and the usual intervals hold.
+
+Positions alone leave directions open: scaling a joint's gain, damping, friction and inertia together changes nothing
+unless another joint's known mass pulls on it. Every parameter therefore has a broad normal prior around the nominal
+value, which enters as one more residual. Where the data add little to it the estimate is marked as not identifiable.
+"""
+
+import io
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter
+
+from robot_rlaas.calibrate.arm import Arm, ArmParameters
+from robot_rlaas.calibrate.log import JointLog
+from robot_rlaas.cell.calibration import Estimate
+from robot_rlaas.cell.errors import InputError
+
+DELAY_S = (-0.02, 0.1)  # below zero: two clocks that disagree
+DELAY_SCAN_S = 0.004
+SCALE = (0.3, 3.0)
+SCALE_SPREAD = 0.3  # standard deviation of the priors of scales
+FRICTION_SPREAD = 0.1  # of the priors of friction, in parts of the torque limit
+FRICTION_MAX = 0.4
+DELAY_SPREAD_S = 0.05
+IDENTIFIABLE = 0.4  # the posterior's standard deviation is at most this part of the prior's
+AR_ORDER = 5
+HUBER = 2.5  # innovations beyond so many standard deviations weigh less (Huber, 1964)
+ROUNDS = 5
+SETTLED = 0.2  # no estimate moved by more than this part of its interval in the last round
+FIRST_SPREAD_RAD = 1e-3  # what the first round takes the residual for
+OPTIMIZER: dict[str, Any] = {
+    "eps": 1e-3,  # finite difference: 1 ms, 0.1 %, 1 mN m
+    "xtol": 1e-3,
+    "mu_factor": 10**0.5,  # in few steps to where a last step helps nothing
+    "max_iters": 25,
+}
+
+
+class Fit(NamedTuple):
+    """What a log says about an arm.
+
+    Attributes:
+        estimates: in the order of the covariance.
+        covariance: (p, p).
+        parameters: the estimates as one set, to predict with.
+        residual_rad: (T, k) predicted minus measured position.
+        at_bound: names of estimates that ended at a bound that is not physical: the log asks for something else.
+        converged: the last round changed nothing that matters.
+    """
+
+    estimates: tuple[Estimate, ...]
+    covariance: np.ndarray
+    parameters: ArmParameters
+    residual_rad: np.ndarray
+    at_bound: tuple[str, ...]
+    converged: bool
+
+
+class _Quantity(NamedTuple):
+    """One entry of the parameter dictionary: a name of ArmParameters, its prior and its bounds, one or k values."""
+
+    name: str
+    unit: str
+    nominal: np.ndarray
+    spread: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class _Noise(NamedTuple):
+    """How residuals are made white.
+
+    Attributes:
+        ar: (k, AR_ORDER) coefficients.
+        spread_rad: (k,) standard deviation of the innovations.
+        weight: (T - AR_ORDER, k) in (0, 1], or 1: less for the few samples that a late command threw off.
+    """
+
+    ar: np.ndarray
+    spread_rad: np.ndarray
+    weight: np.ndarray
+
+    def whiten(self, residual_rad: np.ndarray) -> np.ndarray:
+        """Residuals (n, T, k) -> (n, (T - AR_ORDER) k), in units of the noise."""
+        white = _filter(self.ar, residual_rad) * (self.weight / self.spread_rad)
+        return white.reshape(len(residual_rad), -1)
+
+    @staticmethod
+    def of(residual_rad: np.ndarray) -> "_Noise":
+        """The noise in residuals (T, k): Yule and Walker's equations, which always give a stable filter; then Huber."""
+        ar = []
+        for r in residual_rad.T:
+            lags = np.array([r[: len(r) - i] @ r[i:] for i in range(AR_ORDER + 1)])
+            ar.append(solve_toeplitz(lags[:-1] * (1 + 1e-9 * (np.arange(AR_ORDER) == 0)), lags[1:]))
+        innovation = _filter(np.array(ar), residual_rad[None])[0]
+        spread = 1.4826 * np.median(np.abs(innovation), axis=0)
+        return _Noise(np.array(ar), spread, np.sqrt(np.minimum(1.0, HUBER * spread / np.abs(innovation))))
+
+
+def _filter(ar: np.ndarray, residual_rad: np.ndarray) -> np.ndarray:
+    """Innovations (n, T - AR_ORDER, k) of residuals (n, T, k)."""
+    joints = range(len(ar))
+    return np.stack([lfilter([1.0, *-ar[j]], 1.0, residual_rad[:, :, j], axis=1)[:, AR_ORDER:] for j in joints], axis=2)
+
+
+def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit:
+    """Estimate delay, servo gains, damping, friction and armature from a log.
+
+    Args:
+        arm: the nominal arm.
+        log: from `read_log`.
+        on_event: gets a line about each round.
+    """
+    from mujoco import sysid
+
+    quantities = _quantities(arm)
+    parameters = sysid.ParameterDict({q.name: sysid.Parameter(q.name, q.nominal, q.low, q.high) for q in quantities})
+    parameters["command_delay_s"].value = np.array([_scan_delay(arm, log, quantities)])
+    parameters.move_off_bounds(fraction=0.01)
+    on_event(f"delay by a scan: {1000 * parameters['command_delay_s'].value[0]:.0f} ms")
+    k = len(arm.joints)
+    noise = _Noise(np.zeros((k, AR_ORDER)), np.full(k, FIRST_SPREAD_RAD), np.ones(1))
+    converged = False
+    for round_number in range(ROUNDS):
+        before = parameters.as_vector()
+        residual_fn = _residual_fn(arm, log, quantities, noise)
+        parameters, result = sysid.optimize(parameters, residual_fn, verbose=False, output=io.StringIO(), **OPTIMIZER)
+        covariance, half = _intervals(residual_fn, parameters, result)
+        converged = bool(np.all(np.abs(parameters.as_vector() - before) < SETTLED * half))
+        residual = arm.predict(log, _unpack(parameters.as_vector()[None], quantities))[0] - log.q_rad
+        noise = _Noise.of(residual)
+        rms = 1000 * np.sqrt(np.mean(residual**2))
+        on_event(f"round {round_number + 1}: {rms:.3f} mrad between model and log")
+        if converged and round_number:
+            break
+    return _result(arm, quantities, parameters.as_vector(), covariance, half, residual, converged)
+
+
+def _quantities(arm: Arm) -> list[_Quantity]:
+    one, limit = np.ones(len(arm.joints)), arm.torque_limit_Nm
+    scales = [
+        _Quantity(f"{name}_scale", "1", one, SCALE_SPREAD * one, SCALE[0] * one, SCALE[1] * one)
+        for name in ("servo_gain", "joint_damping", "armature")
+    ]
+    delay = (np.array([x]) for x in (0.0, DELAY_SPREAD_S, *DELAY_S))
+    friction = (arm.friction_Nm, FRICTION_SPREAD * limit, 0.0 * one, FRICTION_MAX * limit)
+    return [_Quantity("command_delay_s", "s", *delay), *scales, _Quantity("joint_friction_Nm", "N m", *friction)]
+
+
+def _unpack(columns: np.ndarray, quantities: list[_Quantity]) -> ArmParameters:
+    """Vectors (n, p) -> n sets of parameters."""
+    ends = np.cumsum([len(q.nominal) for q in quantities])
+    fields = {q.name: columns[:, end - len(q.nominal) : end] for q, end in zip(quantities, ends)}
+    return ArmParameters(**{**fields, "command_delay_s": fields["command_delay_s"][:, 0]})
+
+
+def _scan_delay(arm: Arm, log: JointLog, quantities: list[_Quantity]) -> float:
+    """The delay that explains the log best with everything else nominal: a start from which the fit cannot go astray."""
+    delays = np.arange(DELAY_S[0], DELAY_S[1], DELAY_SCAN_S)
+    nominal = np.concatenate([q.nominal for q in quantities])
+    columns = np.repeat(nominal[None], len(delays), axis=0)
+    columns[:, 0] = delays
+    error = arm.predict(log, _unpack(columns, quantities)) - log.q_rad
+    return float(delays[np.argmin((error**2).sum(axis=(1, 2)))])
+
+
+def _residual_fn(
+    arm: Arm, log: JointLog, quantities: list[_Quantity], noise: _Noise
+) -> Callable[[np.ndarray, Any], tuple[list[np.ndarray], list, list]]:
+    """Residuals as sysid.optimize wants them: for one vector, or for all columns of a finite difference at once."""
+    nominal = np.concatenate([q.nominal for q in quantities])[:, None]
+    spread = np.concatenate([q.spread for q in quantities])[:, None]
+
+    def residual_fn(x: np.ndarray, _: Any) -> tuple[list[np.ndarray], list, list]:
+        columns = x.reshape(len(x), -1)
+        white = noise.whiten(arm.predict(log, _unpack(columns.T, quantities)) - log.q_rad)
+        return [np.concatenate([white.T, (columns - nominal) / spread])], [], []
+
+    return residual_fn
+
+
+def _intervals(residual_fn: Callable, parameters: Any, result: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance (p, p) and half widths (p,) of 95 % intervals at the optimum."""
+    from mujoco import sysid
+
+    residuals = [r[:, 0] for r in residual_fn(parameters.as_vector(), parameters)[0]]
+    covariance, half = sysid.calculate_intervals(residuals, np.asarray(result.jac))
+    if not np.isfinite(half).all():
+        raise InputError("the fit has no finite intervals: the log does not determine the arm's parameters")
+    return covariance, half
+
+
+def _result(
+    arm: Arm,
+    quantities: list[_Quantity],
+    x: np.ndarray,
+    covariance: np.ndarray,
+    half: np.ndarray,
+    residual_rad: np.ndarray,
+    converged: bool,
+) -> Fit:
+    estimates, at_bound, i = [], [], 0
+    for q in quantities:
+        for j in range(len(q.nominal)):
+            joint = arm.joints[j] if len(q.nominal) > 1 else None
+            estimates.append(
+                Estimate(
+                    name=q.name,
+                    joint=joint,
+                    unit=q.unit,
+                    nominal=q.nominal[j],
+                    value=x[i],
+                    lower_95=max(x[i] - half[i], q.low[j]),
+                    upper_95=min(x[i] + half[i], q.high[j]),
+                    identifiable=bool(covariance[i, i] <= (IDENTIFIABLE * q.spread[j]) ** 2),
+                )
+            )
+            edge = 1e-3 * (q.high[j] - q.low[j])
+            physical = q.low[j] == 0.0
+            if x[i] > q.high[j] - edge or (x[i] < q.low[j] + edge and not physical):
+                at_bound.append(f"{q.name} of {joint}" if joint else q.name)
+            i += 1
+    return Fit(tuple(estimates), covariance, _unpack(x[None], quantities), residual_rad, tuple(at_bound), converged)

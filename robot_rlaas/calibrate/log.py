@@ -1,0 +1,182 @@
+"""A recorded motion: joint positions and streamed commands out of an MCAP file, refused when it cannot tell enough."""
+
+import struct
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import HardwareProfile
+
+MIN_SAMPLES = 100
+MIN_RATE_HZ = 30.0
+MAX_GAP_S = 0.2
+MIN_RANGE_RAD = 0.01
+MIN_REVERSALS = 4
+TURN_RAD = 0.003  # a change of direction counts when the joint has come back by this much
+HOLD_S = 0.5  # how long after the last command the joint states are still used
+SAME_CLOCK_S = 0.1  # stamps that lag the recorder's clock by less than this are of the same clock
+
+EXCITE = "record a motion with `rlaas calibrate`, which moves every joint back and forth for 12 s"
+
+
+class JointLog(NamedTuple):
+    """What was commanded and what happened, k joints, one clock.
+
+    Attributes:
+        time_s: (T,) increasing.
+        q_rad: (T, k) measured joint positions.
+        command_time_s: (N,) increasing: when the arm took the command up; it holds until the next one.
+        command_rad: (N, k).
+    """
+
+    time_s: np.ndarray
+    q_rad: np.ndarray
+    command_time_s: np.ndarray
+    command_rad: np.ndarray
+
+
+def read_log(path: Path, profile: HardwareProfile) -> JointLog:
+    """Read the profile's joint states and commands from an MCAP file, and check that they are worth fitting.
+
+    Joint states are mapped by name and carry their header's stamp, moved onto the recorder's clock if it is another
+    one. Commands have no header: theirs is the time at which they were recorded.
+
+    Raises:
+        InputError: if the file cannot be read or tells too little; it says what to record instead.
+    """
+    states, commands = _messages(path, profile)
+    if not states or not commands:
+        missing = profile.topics.joint_states if not states else profile.topics.command
+        raise InputError(f"no message on {missing}", file=path, fix=EXCITE)
+    log_s, stamp_s, q = (np.array(column) for column in zip(*states))
+    command_time_s, command = (np.array(column) for column in zip(*commands))
+    zero = command_time_s.min()
+    time_s, q = _increasing(_one_clock(log_s, stamp_s) - zero, q)
+    command_time_s, command = _increasing(command_time_s - zero, command)
+    used = (time_s >= 0) & (time_s <= command_time_s[-1] + HOLD_S)
+    log = JointLog(time_s[used], q[used], command_time_s, command)
+    check_log(log, profile.joints, path)
+    return _on_ticks(log)
+
+
+def check_log(log: JointLog, joints: tuple[str, ...], path: Path | None = None) -> None:
+    """Refuse a log that cannot tell what a fit would ask of it.
+
+    Raises:
+        InputError: naming the first fault, and what to record instead.
+    """
+    for name, times, values in (
+        ("joint states", log.time_s, log.q_rad),
+        ("commands", log.command_time_s, log.command_rad),
+    ):
+        _check_stream(name, times, values, path)
+    span = np.ptp(log.q_rad, axis=0)
+    still = [f"{joint} ({value:.4f} rad)" for joint, value in zip(joints, span) if value < MIN_RANGE_RAD]
+    if still:
+        raise InputError(f"these joints hold a constant pose: {', '.join(still)}", file=path, fix=EXCITE)
+    turns = [reversals(column) for column in log.q_rad.T]
+    few = [f"{joint} ({count})" for joint, count in zip(joints, turns) if count < MIN_REVERSALS]
+    if few:
+        message = f"too few velocity reversals, {MIN_REVERSALS} are needed in every joint: {', '.join(few)}"
+        raise InputError(message, file=path, fix=f"{EXCITE}: friction only shows where a joint changes direction")
+
+
+def reversals(position: np.ndarray) -> int:
+    """How often a position (T,), rad, changes direction by more than noise does."""
+    count, direction, extreme = 0, 0, position[0]
+    for value in position:
+        if direction == 0:
+            direction = int(np.sign(value - extreme)) if abs(value - extreme) > TURN_RAD else 0
+            extreme = value if direction else extreme
+        elif (value - extreme) * direction > 0:
+            extreme = value
+        elif (extreme - value) * direction > TURN_RAD:
+            count, direction, extreme = count + 1, -direction, value
+    return count
+
+
+def _check_stream(name: str, time_s: np.ndarray, values: np.ndarray, path: Path | None) -> None:
+    if len(time_s) < MIN_SAMPLES:
+        raise InputError(f"{len(time_s)} {name}; at least {MIN_SAMPLES} are needed", file=path, fix=EXCITE)
+    if not np.isfinite(values).all():
+        raise InputError(f"the {name} hold values that are not finite", file=path, fix=EXCITE)
+    gaps = np.diff(time_s)
+    rate = 1.0 / np.median(gaps)
+    if rate < MIN_RATE_HZ:
+        message = f"{name} at {rate:.1f} Hz; at least {MIN_RATE_HZ:.0f} Hz are needed to see a servo's lag"
+        raise InputError(message, file=path, fix="record them at 100 Hz or more")
+    worst = int(np.argmax(gaps))
+    if gaps[worst] > MAX_GAP_S:
+        message = f"no {name} for {gaps[worst]:.2f} s, {time_s[worst]:.2f} s after the start; {MAX_GAP_S} s are allowed"
+        raise InputError(message, file=path, fix="record again, on a less busy machine or network")
+
+
+def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any]]:
+    """Joint states as (log time, stamp, positions) and commands as (log time, positions), times in s."""
+    from mcap.exceptions import McapError
+    from mcap.reader import make_reader
+    from mcap_ros2.decoder import DecoderFactory
+
+    topics = profile.topics
+    states, commands = [], []
+    try:
+        with path.open("rb") as file:
+            reader = make_reader(file, decoder_factories=[DecoderFactory()])
+            wanted = [topics.joint_states, topics.command]
+            for _, channel, message, content in reader.iter_decoded_messages(topics=wanted):
+                at = message.log_time * 1e-9
+                if channel.topic == topics.command:
+                    commands.append((at, _command(content, profile, path)))
+                else:
+                    stamp = content.header.stamp
+                    states.append((at, stamp.sec + stamp.nanosec * 1e-9, _positions(content, profile, path)))
+    except OSError as error:
+        raise InputError(f"cannot read the file ({error})", file=path) from error
+    except (McapError, struct.error) as error:
+        message = f"not a whole MCAP file: it is damaged or was cut off ({type(error).__name__})"
+        raise InputError(message, file=path, fix="record again, and let the recorder close the file") from error
+    return states, commands
+
+
+def _positions(message: Any, profile: HardwareProfile, path: Path) -> list[float]:
+    at = {name: i for i, name in enumerate(message.name)}
+    missing = [joint for joint in profile.joints if joint not in at]
+    if missing:
+        text = f"{profile.topics.joint_states} lacks {', '.join(missing)}; it has {', '.join(message.name)}"
+        raise InputError(text, file=path, fix="name the hardware profile of the arm that was recorded")
+    return [message.position[at[joint]] for joint in profile.joints]
+
+
+def _command(message: Any, profile: HardwareProfile, path: Path) -> list[float]:
+    if len(message.data) != len(profile.joints):
+        text = f"{profile.topics.command} has {len(message.data)} values; {len(profile.joints)} joints need one each"
+        raise InputError(text, file=path, fix="name the hardware profile of the arm that was recorded")
+    return list(message.data)
+
+
+def _one_clock(log_s: np.ndarray, stamp_s: np.ndarray) -> np.ndarray:
+    """The stamps on the recorder's clock: as they are, or, from another clock, moved by the shortest way it took."""
+    late = log_s - stamp_s
+    if np.all(stamp_s == 0.0):
+        return log_s
+    return stamp_s if 0 <= np.median(late) < SAME_CLOCK_S else stamp_s + late.min()
+
+
+def _on_ticks(log: JointLog) -> JointLog:
+    """Commands as of the arm's ticks, when it states its joints about as often as it is commanded, or oftener.
+
+    A ros2_control loop states the joints and takes up the newest command in one tick. A command waits for the next
+    tick, as long as two clocks happen to be apart in a session; left in the commands, that wait would pass for delay.
+    """
+    if np.median(np.diff(log.time_s)) > 1.1 * np.median(np.diff(log.command_time_s)):
+        return log
+    newest = np.searchsorted(log.command_time_s, log.time_s, side="right") - 1
+    return log._replace(command_time_s=log.time_s, command_rad=log.command_rad[np.maximum(newest, 0)])
+
+
+def _increasing(time_s: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """In order of time, one value per instant."""
+    time_s, first = np.unique(time_s, return_index=True)
+    return time_s, values[first]

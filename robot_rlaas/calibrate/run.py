@@ -1,0 +1,101 @@
+"""From two logs to a calibration file: fit one, judge on the other."""
+
+import datetime
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot_rlaas.calibrate.arm import Arm
+from robot_rlaas.calibrate.calibration import save
+from robot_rlaas.calibrate.files import sha256, write_atomically
+from robot_rlaas.calibrate.fit import Fit, fit
+from robot_rlaas.calibrate.log import JointLog, read_log
+from robot_rlaas.calibrate.plot import draw
+from robot_rlaas.cell.calibration import Calibration, DataFile, TrackingError
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.sim.model import Workcell
+
+CALIBRATION, PICTURE = "calibration.yaml", "calibration.svg"
+
+
+def calibrate(
+    cell: CellSpec,
+    workcell: Workcell,
+    log_fit: Path,
+    log_heldout: Path,
+    out: Path,
+    on_event: Callable[[str], None] = print,
+) -> Calibration:
+    """Fit one log, judge on the other, and write `calibration.yaml` and `calibration.svg` into `out`.
+
+    Raises:
+        InputError: if a log cannot be used, or both are the same; nothing is written then.
+    """
+    files = [DataFile(file=path.name, sha256=sha256(path)) for path in (log_fit, log_heldout)]
+    if files[0].sha256 == files[1].sha256:
+        raise InputError("the log to judge on is the log to fit", file=log_heldout, fix="record a second motion")
+    fitted, heldout = (read_log(path, workcell.profile) for path in (log_fit, log_heldout))
+    arm = Arm(workcell)
+    found = fit(arm, fitted, on_event)
+    before, after = (arm.predict(heldout, parameters)[0] for parameters in (arm.nominal(), found.parameters))
+    error = tracking_error(arm.joints, heldout, before, after)
+    accepted, reason = judge(found, error)
+    calibration = Calibration(
+        rlaas_calibration=1,
+        cell=cell.name,
+        cell_hash=cell.hash,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        versions={"python": platform.python_version()} | {p: version(p) for p in ("robot_rlaas", "mujoco", "numpy")},
+        fit_log=files[0],
+        heldout_log=files[1],
+        accepted=accepted,
+        reason=reason,
+        heldout=error,
+        estimates=tuple(e.model_copy(update=_short(e.model_dump(include=_NUMBERS))) for e in found.estimates),
+        covariance=_short(found.covariance.tolist()),
+    )
+    write_atomically(out / PICTURE, draw(calibration, heldout, before, after))
+    save(calibration, out / CALIBRATION)
+    on_event(f"{'accepted' if accepted else 'not accepted'}: {reason}")
+    return calibration
+
+
+def tracking_error(
+    joints: tuple[str, ...], log: JointLog, before_rad: np.ndarray, after_rad: np.ndarray
+) -> TrackingError:
+    """Root mean square of measured minus predicted positions (T, k), per joint and their mean, mrad."""
+    before, after = (1000 * np.sqrt(np.mean((log.q_rad - q) ** 2, axis=0)) for q in (before_rad, after_rad))
+    return TrackingError(
+        joints=joints,
+        before_mrad=_short(before.tolist()),
+        after_mrad=_short(after.tolist()),
+        mean_before_mrad=_short(float(before.mean())),
+        mean_after_mrad=_short(float(after.mean())),
+    )
+
+
+def judge(found: Fit, error: TrackingError) -> tuple[bool, str]:
+    """Whether the calibration may replace the nominal model, and why."""
+    if found.at_bound:
+        return False, f"ended at a bound, so the log asks for something the model lacks: {', '.join(found.at_bound)}"
+    if not found.converged:
+        return False, "the fit did not settle: record a longer motion"
+    change = f"from {error.mean_before_mrad:.3f} to {error.mean_after_mrad:.3f} mrad"
+    if error.mean_after_mrad >= error.mean_before_mrad:
+        return False, f"the tracking error on the held-out log did not fall: {change}"
+    return True, f"the tracking error on the held-out log fell {change}"
+
+
+_NUMBERS = {"nominal", "value", "lower_95", "upper_95"}
+
+
+def _short(value: Any) -> Any:
+    """Every number at six significant digits: what is written is what is meant."""
+    if isinstance(value, dict):
+        return {key: _short(v) for key, v in value.items()}
+    return [_short(v) for v in value] if isinstance(value, list) else float(f"{value:.6g}")

@@ -1,0 +1,300 @@
+"""The `rlaas` command. Heavy imports happen inside the commands: `--help` must not pay for them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from robot_rlaas import __version__
+from robot_rlaas.cell.errors import InputError
+
+DONE, REQUIREMENT_FAILS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0: done, or every requirement passes. 1: it ran, and a requirement fails or stays undecided. 2: bad input.
+        130: interrupted; `rlaas run --resume` goes on.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except InputError as error:
+        print(f"rlaas: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("\nrlaas: interrupted; finished stages are kept: 'rlaas run CELL --resume' goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rlaas",
+        description="From a cell file to a qualified policy on the arm.",
+        epilog="example: rlaas run peg_insertion --out runs/first",
+    )
+    parser.add_argument("--version", action="version", version=f"rlaas {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _cell_commands(commands)
+    _demos_commands(commands)
+    _train_command(commands)
+    _qualify_command(commands)
+    _bundle_commands(commands)
+    _deploy_command(commands)
+    _calibrate_command(commands)
+    _run_command(commands)
+    return parser
+
+
+def _add(commands, name: str, text: str, example: str, command: Callable[[argparse.Namespace], int] | None = None):
+    parser = commands.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+    if command is not None:
+        parser.set_defaults(command=command)
+    return parser
+
+
+def _cell_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cell", metavar="CELL", help="a shipped cell's name, or the path of a cell file")
+
+
+def _path(parser: argparse.ArgumentParser, flag: str, text: str, required: bool = True) -> None:
+    parser.add_argument(flag, type=Path, required=required, metavar="PATH", help=text)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def _seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+
+
+def _recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", default="default", help="a shipped training recipe, or a path (default: default)")
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    text = "of the network; the simulation runs on the CPU, and so does a small network: auto is cpu"
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=text)
+
+
+def _arm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--arm", choices=("virtual", "real"), default="virtual", help="(default: virtual)")
+    parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
+
+
+def _cell_commands(commands) -> None:
+    group = _add(commands, "cell", "Look at cells.", "rlaas cell check peg_insertion").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    check = _add(group, "check", "Prove what can be proven before training.", "rlaas cell check my_cell.yaml", _check)
+    _cell_argument(check)
+    show = _add(group, "show", "Draw the cell.", "rlaas cell show peg_insertion --out cell.png", _show)
+    _cell_argument(show)
+    _path(show, "--out", "the PNG to write")
+    _add(group, "list", "List the shipped cells.", "rlaas cell list", _list)
+
+
+def _demos_commands(commands) -> None:
+    group = _add(commands, "demos", "Demonstrations.", "rlaas demos generate peg_insertion --out demos").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    example = "rlaas demos generate peg_insertion --episodes 100 --out runs/first/demonstrations"
+    generate = _add(group, "generate", "Record scripted demonstrations (LeRobotDataset v3).", example, _generate)
+    _cell_argument(generate)
+    generate.add_argument("--episodes", type=_count, help="(default: the recipe's)")
+    _recipe(generate)
+    _seed(generate)
+    _path(generate, "--out", "the dataset to write")
+
+
+def _train_command(commands) -> None:
+    example = "rlaas train peg_insertion --demos runs/first/demonstrations --out runs/first/policy"
+    parser = _add(commands, "train", "Clone demonstrations and improve by PPO.", example, _train)
+    _cell_argument(parser)
+    _path(parser, "--demos", "a dataset from 'rlaas demos generate'")
+    _path(parser, "--out", "the policy directory to write")
+    _recipe(parser)
+    _seed(parser)
+    _device(parser)
+
+
+def _qualify_command(commands) -> None:
+    example = "rlaas qualify peg_insertion --policy runs/first/policy --out runs/first/qualification"
+    parser = _add(commands, "qualify", "A verdict on every requirement, from fresh episodes.", example, _qualify)
+    _cell_argument(parser)
+    _path(parser, "--policy", "a policy directory or a bundle")
+    _path(parser, "--out", "where report.json and report.html go")
+    parser.add_argument("--episodes", type=_count, default=1000, help="(default: 1000)")
+    _seed(parser)
+
+
+def _bundle_commands(commands) -> None:
+    group = _add(commands, "bundle", "What goes to the robot.", "rlaas bundle verify runs/first/bundle").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    example = "rlaas bundle build --policy runs/first/policy --report runs/first/qualification/report.json --out bundle"
+    build = _add(group, "build", "Pack a policy with its contract, limits and report.", example, _build)
+    _path(build, "--policy", "a policy directory")
+    _path(build, "--report", "its qualification report", required=False)
+    _path(build, "--out", "the bundle to write")
+    for name, text, command in (("verify", "Check every byte.", _verify), ("show", "What is inside.", _show_bundle)):
+        parser = _add(group, name, text, f"rlaas bundle {name} runs/first/bundle", command)
+        parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+
+
+def _deploy_command(commands) -> None:
+    example = "rlaas deploy runs/first/bundle --attempts 10 --out runs/first/deployment"
+    parser = _add(commands, "deploy", "Let a bundle drive an arm over ROS 2.", example, _deploy)
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--attempts", type=_count, default=10, help="(default: 10)")
+    parser.add_argument("--domain-id", type=int, help="ROS domain of a virtual arm (default: a random one)")
+    _arm(parser)
+    _seed(parser)
+    _path(parser, "--out", "where deployment.json and log.mcap go")
+
+
+def _calibrate_command(commands) -> None:
+    example = "rlaas calibrate peg_insertion --out runs/first/calibration"
+    parser = _add(commands, "calibrate", "Find out how an arm differs from the nominal one.", example, _calibrate)
+    _cell_argument(parser)
+    _arm(parser)
+    _seed(parser)
+    _path(parser, "--out", "where calibration.yaml and the logs go")
+
+
+def _run_command(commands) -> None:
+    example = "rlaas run peg_insertion --seed 1 --out runs/first --resume"
+    parser = _add(commands, "run", "Every stage, from the cell file to the report.", example, _run)
+    _cell_argument(parser)
+    parser.add_argument("--resume", action="store_true", help="keep stages that are finished for the same inputs")
+    _seed(parser)
+    _device(parser)
+    _recipe(parser)
+    parser.add_argument("--episodes", type=_count, default=1000, help="of the qualification (default: 1000)")
+    parser.add_argument("--attempts", type=_count, default=10, help="on the virtual arm (default: 10)")
+    parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
+    _path(parser, "--out", "the run's directory (default: runs/CELL)", required=False)
+
+
+def _check(options: argparse.Namespace) -> int:
+    return _stage(lambda pipeline, watch: pipeline.check(options.cell, None, watch))
+
+
+def _show(options: argparse.Namespace) -> int:
+    from robot_rlaas.progress import watching
+
+    with watching() as watch:
+        from robot_rlaas import pipeline
+
+        path = pipeline.show(pipeline.Cell.load(options.cell), options.out, watch)
+        if path is None:
+            return REQUIREMENT_FAILS
+        watch.say(f"{path}")
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    from robot_rlaas.assets import data_dir
+    from robot_rlaas.cell.spec import load_cell
+
+    for path in sorted((data_dir("sim_assets") / "cells").glob("*.yaml")):
+        print(f"{path.stem:<24} {load_cell(str(path)).description}")
+    return DONE
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from robot_rlaas.learn.recipe import load_recipe
+
+    recipe = load_recipe(options.recipe)
+    if options.episodes:
+        recipe = recipe.model_copy(update={"demonstrations": options.episodes})
+    return _stage(lambda p, watch: p.demonstrate(options.cell, recipe, options.seed, options.out, watch))
+
+
+def _train(options: argparse.Namespace) -> int:
+    from robot_rlaas.learn.recipe import load_recipe
+
+    recipe = load_recipe(options.recipe)
+    return _stage(
+        lambda p, watch: p.train(options.cell, options.demos, recipe, options.seed, options.device, options.out, watch)
+    )
+
+
+def _qualify(options: argparse.Namespace) -> int:
+    return _stage(
+        lambda p, watch: p.qualify(options.cell, options.policy, options.seed, options.episodes, options.out, watch)
+    )
+
+
+def _build(options: argparse.Namespace) -> int:
+    return _stage(lambda p, watch: p.build_bundle(options.policy, options.report, options.out))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from robot_rlaas.bundle import load_bundle
+
+    bundle = load_bundle(options.bundle)
+    print(f"{bundle.manifest['name']}: every file is as it was built, sha256 {bundle.sha256}")
+    return DONE
+
+
+def _show_bundle(options: argparse.Namespace) -> int:
+    from robot_rlaas.bundle import load_bundle
+
+    bundle = load_bundle(options.bundle)
+    print(f"{bundle.manifest['name']}  for cell {bundle.cell.name} ({bundle.cell.hash[:12]})")
+    for side, features in (("sees", bundle.contract.observation), ("does", bundle.contract.action)):
+        for f in features:
+            print(f"  {side}  {f.name} [{', '.join(f.axes)}] {f.unit}, frame {f.frame}, {f.low:g} to {f.high:g}")
+    for row in (bundle.report or {}).get("requirements", []):
+        print(f"  {row['verdict']:<9} {row['name']}: {row['value']}, limit {row['limit']}")
+    if bundle.report is None:
+        print("  not qualified")
+    return DONE
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    o = options
+    return _stage(lambda p, watch: p.deploy(o.bundle, o.out, o.attempts, o.plant, o.arm, o.seed, o.domain_id, watch))
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    o = options
+    return _stage(lambda p, watch: p.calibrate(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from robot_rlaas.cell.spec import load_cell
+    from robot_rlaas.learn.recipe import load_recipe
+    from robot_rlaas.progress import watching
+
+    recipe, name = load_recipe(options.recipe), load_cell(options.cell).name
+    from robot_rlaas.run import Options, run
+
+    out = options.out or Path("runs") / name
+    o = options
+    settings = Options(o.cell, recipe, o.seed, o.device, o.episodes, o.attempts, o.plant, out, o.resume)
+    with watching() as watch:
+        passed = run(settings, watch, watch.begin)
+    return DONE if passed else REQUIREMENT_FAILS
+
+
+def _stage(work: Callable) -> int:
+    from robot_rlaas.progress import watching
+
+    with watching() as watch:
+        from robot_rlaas import pipeline
+
+        result = work(pipeline, watch)
+        watch.say(result.text)
+    return DONE if result.passed else REQUIREMENT_FAILS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""What a policy's node does, period by period: lift, home, zero the wrench, run the policy, lift, home, next part.
+
+No ROS object in here and no clock: `step` gets what was sensed in a period and returns the joint target of the next.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from robot_rlaas.bundle import Bundle
+from robot_rlaas.cell.contract import Policy
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.controller import ToolController, ToolState
+from robot_rlaas.control.kinematics import Pose, SerialChain
+from robot_rlaas.control.safety import Envelope
+from robot_rlaas.env import insertion
+
+HOME_SPEED_RAD_S = 0.8
+HOME_ACCELERATION_RAD_S2 = 2.0
+AT_HOME_RAD = 0.01
+SETTLE_S = 0.4  # at home, before the wrench is zeroed
+TARE_S = 0.3
+OVER_DEPTH_M = 0.0015  # how much deeper than asked, since nobody sees how the peg sits in the hand
+LIFT = 0.5  # of a full action step
+NO_ROTATION = np.eye(3)[None]
+
+
+class Phase(StrEnum):
+    """Where in its cycle the arm is."""
+
+    WAIT = "waiting for a part"
+    LIFT = "lifting"
+    HOME = "homing"
+    TARE = "zeroing the wrench"
+    RUN = "running the policy"
+    FINISHED = "finished"
+
+
+class Sensed(NamedTuple):
+    """What was sensed in one control period.
+
+    Attributes:
+        time_s: stamp of the joint angles.
+        q_rad: (k,) in the chain's order.
+        wrench: (6,) N and N m, the mean over the period: what the environment does to the wrist, in the wrist's frame.
+        plate: the hole's frame as observed, one row; None until this part's pose has come.
+    """
+
+    time_s: float
+    q_rad: np.ndarray
+    wrench: np.ndarray
+    plate: Pose | None
+
+
+class Result(NamedTuple):
+    """One attempt as the policy's side saw it: by measured depth, wrist force and its own clock."""
+
+    success: bool
+    cycle_time_s: float | None
+    peak_force_N: float
+
+
+class Cycle:
+    """`attempts` cycles of a policy on one arm. Call `step` once per control period.
+
+    Args:
+        cell: the cell.
+        chain, envelope: of the arm.
+        policy: acts on batches of one.
+        attempts: how many cycles.
+        next_part: called when the arm is home and wants the next part; the plate's pose must be None from then on until
+            the new part's pose is known.
+    """
+
+    def __init__(
+        self,
+        cell: CellSpec,
+        chain: SerialChain,
+        envelope: Envelope,
+        policy: Policy,
+        attempts: int,
+        next_part: Callable[[], None],
+    ) -> None:
+        self.cell, self.phase, self.results = cell, Phase.WAIT, list[Result]()
+        self._policy, self._attempts, self._next_part = policy, attempts, next_part
+        self._contract = insertion.contract(cell)
+        self._controller = ToolController(chain, cell.control, envelope, 1)
+        self._home = np.deg2rad(np.array(cell.robot.home_deg))
+        self._target: np.ndarray | None = None
+        self._steps = 0
+        self._attempted = False
+        self._since_s = 0.0
+        self._path: _Path | None = None
+        self._tare: list[np.ndarray] = []
+        self._zero, self._action, self._peak_N = np.zeros(6), np.zeros((1, self._contract.action_size)), 0.0
+
+    def step(self, sensed: Sensed) -> np.ndarray:
+        """The joint target (k,) for the period that begins now."""
+        held = self._target
+        if held is None:
+            self._controller.reset(sensed.q_rad[None])
+            held = sensed.q_rad
+        tool = self._controller.state(sensed.q_rad[None])
+        target = {
+            Phase.WAIT: self._wait,
+            Phase.LIFT: self._lift,
+            Phase.HOME: self._go_home,
+            Phase.TARE: self._zero_wrench,
+            Phase.RUN: self._run,
+            Phase.FINISHED: lambda *_: None,
+        }[self.phase](sensed, tool)
+        self._target = held if target is None else target
+        return self._target
+
+    @property
+    def target(self) -> np.ndarray | None:
+        """The target given last: sending it again holds the arm."""
+        return self._target
+
+    @property
+    def finished(self) -> bool:
+        """All attempts were made and the arm is home."""
+        return self.phase is Phase.FINISHED
+
+    def rehearse(self, steps: int = 50) -> None:
+        """Go through the motions at home, so that everything is loaded before it counts. Spoils this cycle."""
+        plate = insertion.task_frame(self.cell, np.zeros((1, 2)), np.zeros(1))
+        sensed = Sensed(0.0, self._home, np.zeros(6), plate)
+        self._controller.reset(self._home[None])
+        for _ in range(steps):
+            tool = self._controller.state(self._home[None])
+            self._run(sensed, tool)
+            self._lift(sensed, tool)
+
+    def stop(self) -> None:
+        """Leave off; `step` begins again with a lift, from wherever the arm stands then."""
+        if not self.finished:
+            self._enter(Phase.WAIT, 0.0)
+        self._target = None
+
+    def _enter(self, phase: Phase, time_s: float) -> None:
+        self.phase, self._since_s = phase, time_s
+
+    def _wait(self, sensed: Sensed, tool: ToolState) -> None:
+        if sensed.plate is not None:
+            self._enter(Phase.LIFT, sensed.time_s)
+
+    def _lift(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
+        """Straight up until the tip is at the height where attempts start; sideways pressure is let go of."""
+        assert sensed.plate is not None
+        height_m = tool.measured.p[0, 2] - sensed.plate.p[0, 2]
+        if height_m > 0.9 * self.cell.task.start_height_mm / 1000:
+            self._enter(Phase.HOME, sensed.time_s)
+            self._path = _Path(self._controller.targets[2, 0], self._home, self.cell.period_s)
+            return None
+        step_m, step_rad = self.cell.control.step_mm / 1000, np.deg2rad(self.cell.control.step_deg)
+        relief = -0.5 * tool.lead[:, :2] / step_m
+        action = np.concatenate([relief, [[LIFT]], -0.5 * tool.lead[:, 5:] / step_rad], axis=1)
+        return self._controller.command(action, tool, NO_ROTATION).target_rad[0]
+
+    def _go_home(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
+        assert self._path is not None
+        target = self._path.next()
+        if target is not None:
+            return target
+        self._controller.reset(self._home[None])
+        if self._attempted and len(self.results) == self._attempts:
+            self._next_part()
+            self._enter(Phase.FINISHED, sensed.time_s)
+        elif self._attempted:
+            self._attempted = False
+            self._next_part()
+            self._enter(Phase.WAIT, sensed.time_s)
+        else:
+            self._tare.clear()
+            self._enter(Phase.TARE, sensed.time_s)
+        return self._home
+
+    def _zero_wrench(self, sensed: Sensed, tool: ToolState) -> None:
+        """At standstill, so that only weight and sensor bias are left in the reading."""
+        if np.abs(sensed.q_rad - self._home).max() > AT_HOME_RAD:
+            self._enter(Phase.TARE, sensed.time_s)
+            self._tare.clear()
+        elif sensed.time_s - self._since_s >= SETTLE_S:
+            self._tare.append(sensed.wrench)
+        if len(self._tare) >= round(TARE_S / self.cell.period_s):
+            self._zero = np.mean(self._tare, axis=0)
+            self._action, self._peak_N, self._steps = np.zeros_like(self._action), 0.0, 0
+            self._policy.reset(np.arange(1))
+            self._enter(Phase.RUN, sensed.time_s + self.cell.period_s)
+
+    def _run(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
+        assert sensed.plate is not None
+        wrench = (sensed.wrench - self._zero)[None]
+        self._peak_N = max(self._peak_N, float(np.linalg.norm(wrench[0, :3])))
+        elapsed_s = sensed.time_s - self._since_s
+        at = insertion.progress(self.cell, sensed.plate, tool.measured.p)
+        done = bool(at.depth_m[0] >= self.cell.task.depth_mm / 1000 + OVER_DEPTH_M)
+        if done or elapsed_s > self.cell.task.timeout_s:
+            self.results.append(Result(done, elapsed_s if done else None, self._peak_N))
+            self._attempted = True
+            self._enter(Phase.LIFT, sensed.time_s)
+            return self._lift(sensed, tool)
+        clock = insertion.clock(self.cell, np.array([self._steps]))
+        features = insertion.observe(sensed.plate, tool, wrench, self._action, clock)
+        self._steps += 1
+        action = self._policy.act(self._contract.pack(features))
+        self._action = np.clip(np.nan_to_num(action), -1.0, 1.0)
+        return self._controller.command(action, tool, sensed.plate.R).target_rad[0]
+
+
+class _Path:
+    """A straight line in joint space in minimum-jerk time, from rest to rest, as targets one period apart."""
+
+    def __init__(self, start: np.ndarray, end: np.ndarray, period_s: float) -> None:
+        distance = float(np.abs(end - start).max())
+        seconds = max(1.875 * distance / HOME_SPEED_RAD_S, np.sqrt(5.774 * distance / HOME_ACCELERATION_RAD_S2))
+        self._start, self._end = start, end
+        self._count, self._index = max(1, int(np.ceil(seconds / period_s))), 0
+
+    def next(self) -> np.ndarray | None:
+        """The next target, or None after the last one."""
+        self._index += 1
+        if self._index > self._count:
+            return None
+        s = self._index / self._count
+        return self._start + (self._end - self._start) * (10 * s**3 - 15 * s**4 + 6 * s**5)
+
+
+def cycle_of(bundle: Bundle, attempts: int, next_part: Callable[[], None]) -> Cycle:
+    """The cycle of a bundle's policy in its cell, warmed up.
+
+    Raises:
+        InputError: if the bundle's contract is not what this version's task means by its cell.
+    """
+    if bundle.contract != insertion.contract(bundle.cell):
+        raise InputError(
+            "the bundle's contract is not that of its task in this version of robot_rlaas",
+            file=bundle.path / "contract.json",
+            fix=f"install robot_rlaas {bundle.manifest['versions']['robot_rlaas']}, or train and bundle again",
+        )
+    parts = (bundle.cell, bundle.chain, bundle.envelope, bundle.policy(), attempts, next_part)
+    Cycle(*parts).rehearse()
+    return Cycle(*parts)

@@ -1,0 +1,166 @@
+"""Which processes a deployment is made of: the one list that `rlaas deploy` and `ros2 launch` both start."""
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robot_rlaas.bundle import Bundle
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import HardwareProfile, load_hardware, load_plant
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.kinematics import SerialChain
+from robot_rlaas.control.safety import Envelope
+from robot_rlaas.deploy import names
+from robot_rlaas.files import write_json
+
+ARMS = ("virtual", "real")
+OVERHEAD_S = 15.0  # of one attempt beyond its timeout: lift, home, zero the wrench, next part
+
+
+class Process(NamedTuple):
+    """One process: `python -m module --params <file with params>` under these additions to the environment."""
+
+    name: str
+    module: str
+    params: dict[str, Any]
+    environment: dict[str, str]
+
+    def argv(self, out: Path) -> list[str]:
+        """The command line; writes the parameter file under `out`."""
+        file = out / "params" / f"{self.name}.json"
+        write_json(file, self.params)
+        return [sys.executable, "-m", self.module, "--params", str(file)]
+
+
+class Station(NamedTuple):
+    """What the processes round the arm must know, whatever drives it.
+
+    Attributes:
+        cell: the cell.
+        chain, envelope: from a bundle or from a workcell.
+        bundle_sha256: for the log; empty without a bundle.
+    """
+
+    cell: CellSpec
+    chain: SerialChain
+    envelope: Envelope
+    bundle_sha256: str = ""
+
+    @property
+    def profile(self) -> HardwareProfile:
+        """The hardware profile that the cell names."""
+        return load_hardware(self.cell.robot.hardware)
+
+
+def environment(domain_id: int | None) -> dict[str, str]:
+    """What every process gets: no threads for small matrices; with a domain, traffic that stays on this machine."""
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    if domain_id is None:
+        return threads
+    if not 0 <= domain_id <= 101:
+        raise InputError(f"ROS domain {domain_id}: allowed are 0 to 101")
+    return threads | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(domain_id)}
+
+
+def arm_processes(
+    station: Station, out: Path, *, arm: str, plant: str, seed: int, domain_id: int | None
+) -> tuple[Process, ...]:
+    """The virtual arm (unless `arm` is "real"), the supervisor and the recorder.
+
+    Args:
+        station: what they must know.
+        out: where score.json, supervisor.json and log.mcap go.
+        arm: "virtual" or "real".
+        plant: name or path of how the virtual arm differs from the nominal one.
+        seed: of the virtual arm's parts and noise.
+        domain_id: ROS domain, for a virtual arm; None takes the environment as it is.
+
+    Raises:
+        InputError: on an unknown arm, plant or hardware profile.
+    """
+    if arm not in ARMS:
+        raise InputError(f"'{arm}' is no arm; allowed: {', '.join(ARMS)}")
+    if arm == "real" and domain_id is not None:
+        raise InputError(f"ROS domain {domain_id} for a real arm", fix="set ROS_DOMAIN_ID as for the arm's driver")
+    load_plant(plant)
+    cell, profile, env = station.cell, station.profile, environment(domain_id)
+    topics = profile.topics.model_dump()
+    virtual_arm = {
+        "cell": cell.model_dump(mode="json"),
+        "plant": plant,
+        "seed": seed,
+        "score_file": str(out / "score.json"),
+    }
+    supervisor = {
+        "chain": station.chain.to_json(),
+        "envelope": station.envelope.to_json(),
+        "period_s": cell.period_s,
+        "command_rate_hz": profile.command_rate_hz,
+        "topics": topics,
+        "hardware": cell.robot.hardware,
+        "counts_file": str(out / "supervisor.json"),
+    }
+    processes = (
+        Process("virtual_arm", "robot_rlaas.deploy.ros.virtual_arm_node", virtual_arm, env),
+        Process("supervisor", "robot_rlaas.deploy.ros.supervisor_node", supervisor, env),
+        Process("recorder", "robot_rlaas.deploy.ros.recorder_node", _recorder(station, profile, out), env),
+    )
+    return processes[arm == "real" :]
+
+
+def plan(
+    bundle: Bundle, out: Path, *, attempts: int, arm: str, plant: str, seed: int, domain_id: int | None
+) -> tuple[Process, ...]:
+    """All processes of a deployment, in the order to start them in. See `arm_processes` for the arguments.
+
+    The policy's node waits to be configured and activated, which the last process, the conductor, does.
+    """
+    if attempts < 1:
+        raise InputError(f"{attempts} attempts: at least one")
+    station = Station(bundle.cell, bundle.chain, bundle.envelope, bundle.sha256)
+    profile, env = station.profile, environment(domain_id)
+    if set(profile.joints) != set(bundle.chain.joints):
+        raise InputError(
+            f"the hardware profile '{bundle.cell.robot.hardware}' has joints {list(profile.joints)}; "
+            f"the bundle drives {list(bundle.chain.joints)}",
+        )
+    policy = {
+        "bundle": str(bundle.path.resolve()),
+        "attempts": attempts,
+        "joints": list(bundle.chain.joints),
+        "period_s": bundle.cell.period_s,
+        "state_rate_hz": profile.state_rate_hz,
+        "topics": profile.topics.model_dump(),
+        "next_part": names.NEXT_PART if arm == "virtual" else "",
+        "stats_file": str(out / "policy.json"),
+    }
+    conductor = {
+        "attempts": attempts,
+        "scored": arm == "virtual",
+        "timeout_s": 20.0 + attempts * (bundle.cell.task.timeout_s + OVERHEAD_S),
+    }
+    return (
+        *arm_processes(station, out, arm=arm, plant=plant, seed=seed, domain_id=domain_id),
+        Process("policy", "robot_rlaas.deploy.ros.policy_node", policy, env),
+        Process("conductor", "robot_rlaas.deploy.ros.conductor", conductor, env),
+    )
+
+
+def _recorder(station: Station, profile: HardwareProfile, out: Path) -> dict[str, Any]:
+    topics = profile.topics
+    return {
+        "file": str(out / "log.mcap"),
+        "topics": {
+            topics.joint_states: {"type": "sensor_msgs/msg/JointState", "qos": "sensor"},
+            topics.wrench: {"type": "geometry_msgs/msg/WrenchStamped", "qos": "sensor"},
+            topics.command: {"type": "std_msgs/msg/Float64MultiArray", "qos": "reliable"},
+            names.TARGET: {"type": "trajectory_msgs/msg/JointTrajectory", "qos": "reliable"},
+            names.PLATE: {"type": "geometry_msgs/msg/PoseStamped", "qos": "latched"},
+        },
+        "metadata": {
+            "cell": station.cell.name,
+            "cell_hash": station.cell.hash,
+            "bundle_sha256": station.bundle_sha256,
+            "hardware": station.cell.robot.hardware,
+        },
+    }

@@ -1,0 +1,158 @@
+"""Takes the policy's node through its lifecycle and tells how it goes, one line per event, on standard output.
+
+Parameters: attempts, scored (a virtual arm counts), timeout_s. Exit code 0: all attempts were made; 1: they were not.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
+
+from robot_rlaas.deploy import names
+from robot_rlaas.deploy.ros.process import LATCHED, light_executor
+
+START_S = 30.0
+
+
+class Interrupted(Exception):
+    """Somebody asked to stop."""
+
+
+class Failed(Exception):
+    """The deployment cannot go on; the message says why."""
+
+
+class Conductor:
+    """Drives one policy node. Use as a context manager: it always leaves the policy deactivated."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self._params = params
+        self._policy, self._score, self._supervisor = {}, {}, {}
+        self._told, self._stopped, self._parent = 0, False, os.getppid()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def __enter__(self) -> "Conductor":
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        self._node = Node("rlaas_conductor")
+        self._executor = light_executor()
+        self._executor.add_node(self._node)
+        for topic, name in ((names.POLICY, "_policy"), (names.SCORE, "_score"), (names.SUPERVISOR, "_supervisor")):
+            self._node.create_subscription(String, topic, self._keep(name), LATCHED)
+        self._change = self._node.create_client(ChangeState, f"{names.POLICY_NODE}/change_state")
+        self._get = self._node.create_client(GetState, f"{names.POLICY_NODE}/get_state")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = False
+        try:
+            if self._change.service_is_ready() and self._state() == State.PRIMARY_STATE_ACTIVE:
+                self._transition(Transition.TRANSITION_DEACTIVATE)
+                self._transition(Transition.TRANSITION_CLEANUP)
+        except Failed as error:
+            print(f"the policy was not deactivated: {error}", flush=True)
+        self._executor.remove_node(self._node)
+        self._node.destroy_node()
+        rclpy.try_shutdown()
+
+    def run(self) -> None:
+        """Configure, activate, wait until all attempts are made.
+
+        Raises:
+            Failed: if a node does not come up, a transition fails, the supervisor stops the arm, or time runs out.
+            Interrupted: on SIGINT or SIGTERM.
+        """
+        self._until(self._change.service_is_ready, START_S, "the policy's node does not come up")
+        self._configure()
+        if not self._transition(Transition.TRANSITION_ACTIVATE):
+            raise Failed("the policy's node refuses to activate")
+        print("the policy is active", flush=True)
+        self._until(self._finished, self._params["timeout_s"], "the attempts take too long")
+
+    def _configure(self) -> None:
+        """The arm may still be starting: ask again until it answers, or time is up."""
+        deadline = time.monotonic() + START_S
+        while not self._transition(Transition.TRANSITION_CONFIGURE):
+            if time.monotonic() > deadline:
+                raise Failed(
+                    f"the policy's node cannot be configured: {self._policy.get('problem', 'no reason given')}"
+                )
+            self._spin(1.0)
+
+    def _finished(self) -> bool:
+        attempts = self._score.get("attempts", []) if self._params["scored"] else self._policy.get("results", [])
+        for i, attempt in enumerate(attempts[self._told :], start=self._told + 1):
+            print(f"attempt {i} of {self._params['attempts']}: {_words(attempt)}", flush=True)
+        self._told = len(attempts)
+        if self._supervisor.get("latched"):
+            raise Failed(f"the supervisor stopped the arm: {self._supervisor['latched']}")
+        return bool(self._policy.get("finished")) and len(attempts) >= self._params["attempts"]
+
+    def _transition(self, number: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=number))
+        return self._answer(self._change.call_async(request), "change_state").success
+
+    def _state(self) -> int:
+        return self._answer(self._get.call_async(GetState.Request()), "get_state").current_state.id
+
+    def _answer(self, future: Any, what: str) -> Any:
+        self._until(future.done, 10.0, f"the policy's node does not answer {what}")
+        return future.result()
+
+    def _until(self, condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                phase = self._policy.get("phase", "not started")
+                raise Failed(f"{complaint} ({timeout_s:.0f} s; the policy is {phase})")
+            self._spin(0.1)
+
+    def _spin(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if self._stopped or os.getppid() != self._parent:
+                raise Interrupted
+            self._executor.spin_once(timeout_sec=min(left, 0.1))
+            if seconds <= 0.1:
+                return
+
+    def _keep(self, name: str) -> Callable[[String], None]:
+        return lambda message: setattr(self, name, json.loads(message.data))
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
+
+
+def _words(attempt: dict[str, Any]) -> str:
+    if not attempt["success"]:
+        return f"failed, peak force {attempt['peak_force_N']:.0f} N"
+    return f"success in {attempt['cycle_time_s']:.1f} s, peak force {attempt['peak_force_N']:.0f} N"
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--params", type=Path, required=True, help="JSON file with the parameters")
+    params = json.loads(parser.parse_args().params.read_text())
+    try:
+        with Conductor(params) as conductor:
+            conductor.run()
+    except (Failed, Interrupted) as error:
+        print(f"stopped: {error or 'interrupted'}", flush=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

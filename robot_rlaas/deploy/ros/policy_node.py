@@ -1,0 +1,174 @@
+"""The policy's lifecycle node.
+
+Parameters: bundle, attempts, joints, period_s, state_rate_hz, topics, next_part, stats_file.
+configure: load and verify the bundle, look at the arm's joint states, warm up. activate: run. deactivate: hold.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import PoseStamped, WrenchStamped
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from robot_rlaas.bundle import load_bundle
+from robot_rlaas.cell.hardware import Topics
+from robot_rlaas.control.kinematics import Pose
+from robot_rlaas.deploy import names
+from robot_rlaas.deploy.cycle import Cycle, Phase, cycle_of
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, main, to_time
+from robot_rlaas.deploy.sampling import Sampler
+from robot_rlaas.files import write_json
+
+ASK_AGAIN_S = 1.0
+
+
+class PolicyNode(LifecycleNode):
+    """One joint target per control period, on the beat of the joint states."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__(names.POLICY_NODE)
+        topics = Topics(**params["topics"])
+        self._params, self._stats_file = params, Path(params["stats_file"])
+        self._sampler = Sampler(tuple(params["joints"]), params["period_s"], params["state_rate_hz"])
+        self._cycle: Cycle | None = None
+        self._active, self._ask_at_s = False, float("inf")
+        self._phase: Phase | None = None
+        self._latency_s: list[float] = []
+        self._stats: dict[str, Any] = {"results": [], "latency": {}}
+        period = Duration(sec=0, nanosec=round(params["period_s"] * 1e9))
+        self._target = JointTrajectory(joint_names=params["joints"])
+        self._point = JointTrajectoryPoint(time_from_start=period)
+        self._target.points = [self._point]
+        self._send_target = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE).publish
+        self._send_status = self.create_publisher(String, names.POLICY, LATCHED).publish
+        self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
+        self.create_subscription(WrenchStamped, topics.wrench, self._feel, qos_profile_sensor_data)
+        self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
+        self._feeder = self.create_client(Trigger, params["next_part"]) if params["next_part"] else None
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See the lifecycle."""
+        try:
+            self._configure()
+        except Exception as error:  # rclpy would swallow it
+            self.get_logger().error(f"{type(error).__name__}: {error}")
+            self._tell(str(error))
+            return TransitionCallbackReturn.FAILURE
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See the lifecycle."""
+        self._active = True
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See the lifecycle. The last thing on the wire is the last target once more: a hold."""
+        self._hold()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See the lifecycle."""
+        self._cycle = None
+        return super().on_cleanup(state)
+
+    def close(self) -> None:
+        """Hold, if it still runs, and write what was measured."""
+        self._hold()
+        write_json(self._stats_file, self._stats)
+
+    def _configure(self) -> None:
+        bundle = load_bundle(self._params["bundle"])
+        self._sampler.check(time.time())
+        self._cycle = cycle_of(bundle, self._params["attempts"], self._ask_for_part)
+
+    def _see(self, message: PoseStamped) -> None:
+        if message.header.frame_id != names.BASE_FRAME:
+            self.get_logger().error(f"{names.PLATE} is in '{message.header.frame_id}', not '{names.BASE_FRAME}'")
+            return
+        at, turn = message.pose.position, message.pose.orientation
+        R = _matrix(turn.w, turn.x, turn.y, turn.z)
+        self._sampler.plate = Pose(R[None], np.array([[at.x, at.y, at.z]]))
+
+    def _feel(self, message: WrenchStamped) -> None:
+        force, torque = message.wrench.force, message.wrench.torque
+        self._sampler.feel((force.x, force.y, force.z, torque.x, torque.y, torque.z))
+
+    def _measure(self, message: JointState) -> None:
+        stamp_s = from_time(message.header.stamp)
+        sensed = self._sampler.measure(list(message.name), list(message.position), stamp_s)
+        if sensed is None or not self._active or self._cycle is None:
+            return
+        self._publish(self._cycle.step(sensed))
+        self._latency_s.append(time.time() - stamp_s)
+        if self._cycle.phase is not self._phase:
+            self._phase = self._cycle.phase
+            self._tell()
+        if stamp_s > self._ask_at_s:
+            self._ask_for_part()
+
+    def _publish(self, target_rad: np.ndarray) -> None:
+        self._target.header.stamp = to_time(time.time_ns())
+        self._point.positions = doubles(target_rad)
+        self._send_target(self._target)
+
+    def _hold(self) -> None:
+        if self._active and self._cycle is not None and self._cycle.target is not None:
+            self._publish(self._cycle.target)
+            self._cycle.stop()
+        self._active = False
+
+    def _ask_for_part(self) -> None:
+        self._ask_at_s = float("inf")
+        self._sampler.plate = None
+        if self._feeder is None:
+            return  # a camera will say when the next part lies there
+        self._feeder.call_async(Trigger.Request()).add_done_callback(self._part_answered)
+
+    def _part_answered(self, future: Future) -> None:
+        answer = future.result()
+        if answer is None or not answer.success:
+            self.get_logger().warning(f"no next part: {answer.message if answer else 'no answer'}")
+            self._ask_at_s = time.time() + ASK_AGAIN_S
+
+    def _tell(self, problem: str = "") -> None:
+        """Publish and keep where the cycle stands."""
+        results = self._cycle.results if self._cycle else []
+        self._stats = {"results": [r._asdict() for r in results], "latency": _latency(self._latency_s)}
+        phase = str(self._phase) if self._phase else "not started"
+        finished = self._cycle is not None and self._cycle.finished
+        status = {"phase": phase, "finished": finished, "problem": problem, **self._stats}
+        self._send_status(String(data=json.dumps(status)))
+
+
+def _latency(values_s: list[float]) -> dict[str, float]:
+    """From the stamp of a joint state to the target computed from it."""
+    if not values_s:
+        return {}
+    p50, p99, worst = np.percentile(values_s, [50, 99, 100])
+    return {"count": len(values_s), "p50_s": p50, "p99_s": p99, "max_s": worst}
+
+
+def _matrix(w: float, x: float, y: float, z: float) -> np.ndarray:
+    """A quaternion -> a rotation matrix (3, 3). It need not be normalised."""
+    s = 2.0 / (w * w + x * x + y * y + z * z)
+    return np.array(
+        [
+            [1 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)],
+            [s * (x * y + w * z), 1 - s * (x * x + z * z), s * (y * z - w * x)],
+            [s * (x * z - w * y), s * (y * z + w * x), 1 - s * (x * x + y * y)],
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main(PolicyNode)

@@ -1,0 +1,71 @@
+"""The recorder's node: topics into an MCAP file, as they came over the wire. Parameters: file, topics, metadata.
+
+Messages are never decoded here. The log time of a message is its header's stamp, or, for a type without a header, the
+time at which its publisher sent it. A file without a footer was cut off; its chunks, one or two per second, are whole.
+"""
+
+import struct
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mcap.well_known import MessageEncoding, SchemaEncoding
+from mcap.writer import CompressionType, Writer
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from robot_rlaas.deploy.ros.definitions import definition
+from robot_rlaas.deploy.ros.process import LATCHED, every, main
+
+CHUNK_BYTES = 16 * 1024
+QOS = {
+    "sensor": QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT),
+    "reliable": QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE),
+    "latched": LATCHED,
+}
+
+
+class RecorderNode(Node):
+    """Subscribes to topics {name: {"type": ..., "qos": one of QOS}} and writes what comes."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__("rlaas_recorder")
+        path = Path(params["file"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
+        self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
+        self._writer.start(profile="ros2", library="robot_rlaas")
+        self._writer.add_metadata("robot_rlaas", {key: str(value) for key, value in params["metadata"].items()})
+        for topic, how in params["topics"].items():
+            self._record(topic, how["type"], how["qos"])
+        every(self, 1.0, self._file.flush)
+
+    def close(self) -> None:
+        """Write the footer: the file is whole."""
+        self._writer.finish()
+        self._file.close()
+
+    def _record(self, topic: str, type_name: str, qos: str) -> None:
+        package, _, kind = type_name.split("/")
+        message_type = getattr(import_module(f"{package}.msg"), kind)
+        schema = self._writer.register_schema(type_name, SchemaEncoding.ROS2, definition(type_name).encode())
+        channel = self._writer.register_channel(topic, MessageEncoding.CDR, schema)
+        has_header = "header" in message_type.get_fields_and_field_types()
+
+        def write(message: bytes, info: Any) -> None:
+            sent_ns = info["source_timestamp"]
+            log_ns = _stamp_ns(message) if has_header else sent_ns
+            self._writer.add_message(channel, log_ns or sent_ns, message, sent_ns)
+
+        self.create_subscription(message_type, topic, write, QOS[qos], raw=True)
+
+
+def _stamp_ns(message: bytes) -> int:
+    """The header's stamp of a CDR message: its first two fields, after four bytes that tell the byte order."""
+    seconds, nanoseconds = struct.unpack_from("<iI" if message[1] & 1 else ">iI", message, 4)
+    return seconds * 10**9 + nanoseconds
+
+
+if __name__ == "__main__":
+    main(RecorderNode, SingleThreadedExecutor)  # the events executor cannot tell when a message was sent

@@ -1,0 +1,106 @@
+"""The virtual arm's node: a real arm's topics, a feeder, a camera. Parameters: cell, plant, seed, score_file."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from geometry_msgs.msg import PoseStamped, WrenchStamped
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+from std_srvs.srv import Trigger
+
+from robot_rlaas.cell.hardware import load_plant
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.deploy import names
+from robot_rlaas.deploy.pace import Pace
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, every, main, to_time, wall_offset_ns
+from robot_rlaas.deploy.virtual_arm.arm import Reading, VirtualArm
+from robot_rlaas.files import write_json
+
+
+class VirtualArmNode(Node):
+    """Steps the arm in real time at its state rate.
+
+    A command that has come by one tick holds from that tick to the next, as with a real controller; joint states are
+    stamped with the time they are true at.
+    """
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__("virtual_arm")
+        cell = CellSpec.model_validate(params["cell"])
+        self._arm = arm = VirtualArm(cell, load_plant(params["plant"]), params["seed"])
+        self._score_file, topics = Path(params["score_file"]), arm.profile.topics
+        self._next_command: np.ndarray | None = None
+        self._held: np.ndarray | None = None
+        self._shown: tuple[Any, ...] = ()
+        self._wrench, self._state = WrenchStamped(), JointState(name=list(arm.profile.joints))
+        self._wrench.header.frame_id, self._state.header.frame_id = names.WRIST_FRAME, names.BASE_FRAME
+        self._send_wrench = self.create_publisher(WrenchStamped, topics.wrench, qos_profile_sensor_data).publish
+        self._send_state = self.create_publisher(JointState, topics.joint_states, qos_profile_sensor_data).publish
+        self._send_plate = self.create_publisher(PoseStamped, names.PLATE, LATCHED).publish
+        self._send_score = self.create_publisher(String, names.SCORE, LATCHED).publish
+        self.create_subscription(Float64MultiArray, topics.command, self._command, RELIABLE)
+        self.create_service(Trigger, names.NEXT_PART, self._next_part)
+        self._show_plate()
+        self._pace = Pace(arm.tick_s, time.monotonic())
+        every(self, arm.tick_s, self._tick)
+
+    def close(self) -> None:
+        """Write the score."""
+        self._write_score()
+
+    def _command(self, message: Float64MultiArray) -> None:
+        command = np.array(message.data)
+        if command.shape == (len(self._arm.profile.joints),) and np.isfinite(command).all():
+            self._next_command = command
+
+    def _tick(self) -> None:
+        for due_s in self._pace.due(time.monotonic()):
+            reading = self._arm.tick(self._held)
+            self._held = self._next_command
+            self._show(reading, round(due_s * 1e9) + wall_offset_ns())
+        state = self._arm.score
+        shown = (len(state.closed), state.current.started, state.ended)
+        if shown != self._shown:
+            self._shown = shown
+            self._send_score(String(data=json.dumps(state.to_json())))
+
+    def _show(self, reading: Reading, stamp_ns: int) -> None:
+        wrench, state = self._wrench, self._state
+        wrench.header.stamp = state.header.stamp = to_time(stamp_ns)
+        force, torque = wrench.wrench.force, wrench.wrench.torque
+        force.x, force.y, force.z, torque.x, torque.y, torque.z = reading.wrench.tolist()
+        state.position, state.velocity = doubles(reading.q_rad), doubles(reading.velocity_rad_s)
+        state.effort = doubles(reading.effort_Nm)
+        self._send_wrench(wrench)
+        self._send_state(state)
+
+    def _next_part(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        closed = self._arm.next_part()
+        response.success = closed is not None
+        response.message = json.dumps(closed._asdict()) if closed else "the tool is not clear of the plate: lift it"
+        if closed:
+            self._show_plate()
+            self._write_score()
+        return response
+
+    def _show_plate(self) -> None:
+        pose, seen = PoseStamped(), self._arm.observed_plate
+        pose.header.frame_id, pose.header.stamp = names.BASE_FRAME, to_time(time.time_ns())
+        at, turn, quaternion = pose.pose.position, pose.pose.orientation, np.zeros(4)
+        mujoco.mju_mat2Quat(quaternion, seen.R[0].flatten())
+        at.x, at.y, at.z = seen.p[0].tolist()
+        turn.w, turn.x, turn.y, turn.z = quaternion.tolist()
+        self._send_plate(pose)
+
+    def _write_score(self) -> None:
+        write_json(self._score_file, self._arm.score.to_json())
+
+
+if __name__ == "__main__":
+    main(VirtualArmNode)

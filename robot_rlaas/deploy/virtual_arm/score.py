@@ -1,0 +1,123 @@
+"""The score of an attempt, kept from the true geometry by whoever owns the simulation, never by the policy."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.kinematics import Pose, SerialChain, tool_pose
+from robot_rlaas.control.safety import Envelope, inside_keep_out
+from robot_rlaas.env.insertion import Progress, peg_tip, progress
+
+AT_HOME_M = 0.001
+STILL_M = 0.0001  # per tick
+MOVED_M = 0.0005
+
+
+class Part(NamedTuple):
+    """The true geometry of one attempt, one row: hole, and how the peg sits in the hand."""
+
+    episode: int
+    hole: Pose
+    hand_m: np.ndarray
+    R_hand: np.ndarray
+
+
+class Attempt(NamedTuple):
+    """How one attempt went.
+
+    Attributes:
+        episode: its number in the seed space of deployments.
+        started: the tool left home.
+        success: the peg was as deep as the task asks within its timeout.
+        cycle_time_s: from leaving home to success; None without success.
+        peak_force_N: largest contact force until the next part was called for, so the way back counts too.
+        keep_out: the tool entered a keep-out box.
+        stage: the furthest stage, an index into insertion.STAGES.
+    """
+
+    episode: int
+    started: bool
+    success: bool
+    cycle_time_s: float | None
+    peak_force_N: float
+    keep_out: bool
+    stage: int
+
+
+class Scorekeeper:
+    """Watches one arm tick by tick and keeps the books of its attempts."""
+
+    def __init__(self, cell: CellSpec, chain: SerialChain, envelope: Envelope, part: Part) -> None:
+        self._cell, self._chain, self._envelope = cell, chain, envelope
+        self._home_m = tool_pose(chain, np.deg2rad([cell.robot.home_deg])).p[0]
+        self.closed: list[Attempt] = []
+        self._before_m = self._home_m
+        self._open(part)
+
+    @property
+    def current(self) -> Attempt:
+        """The open attempt, as it stands."""
+        return self._now
+
+    @property
+    def clear(self) -> bool:
+        """The peg's tip is above the plate, by more than the noise of a contact."""
+        return self._height_m > 0.005
+
+    @property
+    def ended(self) -> bool:
+        """The open attempt succeeded or ran out of time."""
+        return self._ended
+
+    def watch(self, time_s: float, q_rad: np.ndarray, contact_N: float) -> None:
+        """Take in one tick: the true joint angles (k,) and the largest contact force since the last tick."""
+        tool = tool_pose(self._chain, q_rad[None])
+        at = self._judge(tool)
+        self._height_m = float(at.tip_m[0, 2])
+        self._start(time_s, tool.p[0])
+        now = self._now
+        peak, keep_out = max(now.peak_force_N, contact_N), bool(inside_keep_out(self._envelope, tool)[0])
+        self._now = now._replace(peak_force_N=float(peak), keep_out=now.keep_out or keep_out)
+        if not now.started or self._ended:
+            return
+        elapsed_s, done = time_s - self._started_s, bool(at.done[0])
+        self._now = self._now._replace(stage=max(now.stage, int(at.stage[0])))
+        if elapsed_s > self._cell.task.timeout_s:
+            self._ended = True
+        elif done:
+            self._ended = True
+            self._now = self._now._replace(success=True, cycle_time_s=elapsed_s)
+
+    def next(self, part: Part) -> Attempt:
+        """Close the open attempt and open one for `part`. An attempt that never started counts as a failure."""
+        self.closed.append(self._now)
+        self._open(part)
+        return self.closed[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """The closed attempts and the open one."""
+        return {"attempts": [a._asdict() for a in self.closed], "current": self._now._asdict(), "ended": self._ended}
+
+    def _open(self, part: Part) -> None:
+        self._part = part
+        self._now = Attempt(part.episode, False, False, None, 0.0, False, 0)
+        self._ended, self._started_s = False, 0.0
+        self._rest_m: np.ndarray | None = None
+        self._height_m = 0.0
+
+    def _judge(self, tool: Pose) -> Progress:
+        length_m = self._cell.task.peg.length_mm / 1000
+        tip = peg_tip(tool, self._part.hand_m, self._part.R_hand, length_m)
+        return progress(self._cell, self._part.hole, tip)
+
+    def _start(self, time_s: float, tool_m: np.ndarray) -> None:
+        """The clock starts when the tool leaves the place near home where it stood still."""
+        moved = np.linalg.norm(tool_m - self._before_m)
+        self._before_m = tool_m
+        if self._now.started:
+            return
+        if np.linalg.norm(tool_m - self._home_m) < AT_HOME_M and moved < STILL_M:
+            self._rest_m = tool_m
+        elif self._rest_m is not None and np.linalg.norm(tool_m - self._rest_m) > MOVED_M:
+            self._now, self._started_s = self._now._replace(started=True), time_s

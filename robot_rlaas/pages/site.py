@@ -1,0 +1,142 @@
+"""What all pages share: templates, style sheet, and how figures are written."""
+
+import base64
+import io
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+MINUS, DASH, SPACE = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}"
+LOWER_BOUNDS = ("success",)  # requirements that a figure must reach, not stay below
+TITLES = {
+    "success": "Success",
+    "cycle_time": "Cycle time",
+    "contact_force": "Contact force",
+    "keep_out": "Keep-out",
+}
+
+
+class VerdictRow(NamedTuple):
+    """One requirement, every cell of its table row as text."""
+
+    name: str
+    counted: str
+    limit: str
+    value: str
+    bounds: str
+    verdict: str
+
+
+def verdict_rows(report: dict[str, Any]) -> list[VerdictRow]:
+    """The requirements of a qualification report as they are shown."""
+    rows = []
+    for item in report["requirements"]:
+        name, unit = item["name"], item["unit"]
+        sign = "\N{GREATER-THAN OR EQUAL TO}" if name in LOWER_BOUNDS else "\N{LESS-THAN OR EQUAL TO}"
+        rows.append(
+            VerdictRow(
+                name=TITLES.get(name, name.replace("_", " ")),
+                counted=item["text"],
+                limit=f"{sign} {figure(item['limit'], unit)}",
+                value=figure(item["value"], unit),
+                bounds=bounds(item["lower_95"], item["upper_95"], unit),
+                verdict=item["verdict"].upper(),
+            )
+        )
+    return rows
+
+
+def overall(verdicts: list[str]) -> str:
+    """The verdict of a whole table: one FAIL fails it, one UNDECIDED leaves it open."""
+    return next((word for word in ("FAIL", "UNDECIDED") if word in verdicts), "PASS")
+
+
+def requirement(report: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """The requirement of that name, if the report has it."""
+    return next((item for item in report["requirements"] if item["name"] == name), None)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, a true minus, thousands separated; a dash for what is missing."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{digits}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", MINUS)
+
+
+def percent(value: float | None) -> str:
+    """A fraction in percent, to a tenth."""
+    return DASH if value is None else f"{value * 100:.1f}".removesuffix(".0") + f"{SPACE}%"
+
+
+def figure(value: float | None, unit: str) -> str:
+    """A value with its unit; unit "1" is a fraction and shown in percent."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return percent(value) if unit in ("1", "") else f"{number(value)}{SPACE}{unit}"
+
+
+def bounds(low: float | None, high: float | None, unit: str) -> str:
+    """Lower and upper bound with their unit once; None is no bound."""
+    if low is None and high is None:
+        return DASH
+    if low is None or high is None:
+        return f"up to {figure(high, unit)}" if low is None else f"from {figure(low, unit)}"
+    return f"{figure(low, unit).rsplit(SPACE, 1)[0]} to {figure(high, unit)}"
+
+
+def duration(seconds: float | None) -> str:
+    """2.4 s, 48 s, 3 min 20 s, 2 h 05 min."""
+    if seconds is None:
+        return DASH
+    whole = round(seconds)
+    if seconds < 10:
+        text = f"{seconds:.1f} s"
+    elif whole < 60:
+        text = f"{whole} s"
+    elif whole < 3600:
+        text = f"{whole // 60} min {whole % 60:02d} s"
+    else:
+        text = f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return text.replace(" ", SPACE)
+
+
+def poster(film: bytes) -> bytes:
+    """The last frame of an MP4, as JPEG: how the episode ended."""
+    import av
+
+    with av.open(io.BytesIO(film)) as container:
+        *_, last = container.decode(video=0)
+    image = io.BytesIO()
+    last.to_image().save(image, "JPEG", quality=82)
+    return image.getvalue()
+
+
+def data_uri(content: bytes, kind: str) -> Markup:
+    """Content as a data URI of that MIME type."""
+    return Markup(f"data:{kind};base64,{base64.b64encode(content).decode()}")
+
+
+def render(template: str, **content: Any) -> str:
+    """A template filled in, with the style sheet inside it."""
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    return _environment().get_template(template).render(style=style, **content)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, percent=percent, duration=duration, data_uri=data_uri)
+    return environment

@@ -1,0 +1,410 @@
+"""The stages, wired together: each takes artefacts from disk and leaves one there."""
+
+import csv
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
+from robot_rlaas.files import sha256_file, staged_dir, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from robot_rlaas.cell.contract import Policy
+    from robot_rlaas.env.batch import BatchEnv
+    from robot_rlaas.learn.recipe import Recipe
+    from robot_rlaas.sim.model import Workcell
+
+QUALIFY_SIMULATIONS = 250
+FIT_S, HELD_OUT_S = 12.0, 6.0
+FAILURE_CLIPS = 3
+
+
+class Watch(Protocol):
+    """Whoever shows what happens."""
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        ...
+
+    def bar(self, text: str, done: float, total: float) -> None:
+        """How far the present work is."""
+        ...
+
+
+class Result(NamedTuple):
+    """What a stage has to say: one line, and whether it met what was required of it."""
+
+    text: str
+    passed: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A checked cell and the environments made from it."""
+
+    spec: CellSpec
+    workcell: "Workcell"
+    path: Path
+
+    @staticmethod
+    def load(reference: str) -> "Cell":
+        """By shipped name or path; compiled but not checked."""
+        from robot_rlaas.sim.model import build
+
+        spec = load_cell(reference)
+        return Cell(spec, build(spec), cell_path(reference))
+
+    def env(self, simulations: int, seed: int, space: Space, first: int = 0, widen: float = 1.0) -> "BatchEnv":
+        """A batched environment on the CPU backend. `widen` widens what nobody observes."""
+        from robot_rlaas.env.batch import BatchEnv
+        from robot_rlaas.sim.cpu import CpuBackend
+
+        spec = self.spec if widen == 1.0 else _widened(self.spec, widen)
+        return BatchEnv(spec, self.workcell, CpuBackend(self.workcell, spec, simulations), seed, space, first)
+
+
+def _widened(cell: CellSpec, factor: float) -> CellSpec:
+    hidden = ("plate_bias_mm", "plate_bias_deg", "hand_offset_mm", "hand_offset_deg")
+    ranges = {name: tuple(factor * end for end in getattr(cell.variation, name)) for name in hidden}
+    return cell.model_copy(update={"variation": cell.variation.model_copy(update=ranges)})
+
+
+def check(reference: str, out: Path | None, watch: Watch) -> Result:
+    """Check the cell; with `out`, also write cell.png there."""
+    from robot_rlaas.sim.check import check as check_cell
+
+    spec, path = load_cell(reference), cell_path(reference)
+    workcell, findings = check_cell(spec, path)
+    for finding in findings:
+        watch.say(f"  {finding.what}: {finding.figure}")
+    if out is not None:
+        with staged_dir(out) as part:
+            part.mkdir()
+            show(Cell(spec, workcell, path), part / "cell.png", watch)
+    return Result(f"{len(findings)} checks hold")
+
+
+def show(cell: Cell, path: Path, watch: Watch) -> Path | None:
+    """Draw the cell into a PNG. None, and a line that says why, where nothing can be rendered."""
+    from robot_rlaas.sim.render import RenderingUnavailable, cell_picture, save_png
+
+    try:
+        return save_png(cell_picture(cell.spec, cell.workcell), path)
+    except RenderingUnavailable as error:
+        watch.say(f"  no picture: {error}")
+        return None
+
+
+def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: Watch) -> Result:
+    """Record scripted demonstrations as a LeRobotDataset v3."""
+    from robot_rlaas.data.episode import record
+    from robot_rlaas.data.lerobot import write_dataset
+    from robot_rlaas.env.expert import InsertionExpert
+
+    cell, count = Cell.load(reference), recipe.demonstrations
+    env = cell.env(min(count, 100), seed, Space.DEMONSTRATE)
+    expert = InsertionExpert(cell.spec, env.contract, env.nsim)
+    noise = np.random.default_rng([seed, int(Space.DEMONSTRATE)])
+    episodes = record(env, expert, count, recipe.demonstration_noise, noise, _counter(watch, "recording", count))
+    lineage = {
+        "cell": cell.spec.name,
+        "cell_hash": cell.spec.hash,
+        "demonstrator": "scripted",
+        "seed": seed,
+        "space": Space.DEMONSTRATE.name,
+        "noise": recipe.demonstration_noise,
+    }
+    task = cell.spec.description
+    write_dataset(out, env.contract, episodes, task, lineage, _counter(watch, "writing", count))
+    frames = sum(len(e.action) for e in episodes)
+    return Result(f"{count} episodes, {frames} frames, {sum(e.success for e in episodes)} successful")
+
+
+def _counter(watch: Watch, text: str, total: int) -> Callable[[], None]:
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        watch.bar(text, done, total)
+
+    return one_more
+
+
+def train(
+    reference: str, demonstrations: Path, recipe: "Recipe", seed: int, device: str, out: Path, watch: Watch
+) -> Result:
+    """Clone the demonstrations, improve by PPO, export."""
+    from robot_rlaas.data.lerobot import read_dataset, read_lineage
+    from robot_rlaas.env.insertion import contract
+    from robot_rlaas.files import sha256_tree
+    from robot_rlaas.learn.improve import Progress
+    from robot_rlaas.learn.train import train as train_policy
+
+    cell = Cell.load(reference)
+    episodes = read_dataset(demonstrations, contract(cell.spec))
+    lineage = read_lineage(demonstrations)
+    provenance = {
+        "demonstrations_sha256": sha256_tree(demonstrations),
+        "demonstrations_cell_hash": lineage.get("cell_hash"),
+        "demonstrations_seed": lineage.get("seed"),
+        "spaces": [Space.DEMONSTRATE.name, Space.TRAIN.name, Space.VALIDATE.name],
+    }
+
+    def follow(phase: str, progress: Progress | None) -> None:
+        if progress is None:
+            watch.bar({"clone": "cloning", "improve": "improving"}[phase], 0, recipe.budget_steps)
+            return
+        text = f"improving: success {progress.success:.1%}, peak force {progress.peak_force_N:.0f} N"
+        watch.bar(text, progress.steps, recipe.budget_steps)
+        if progress.validation_success is not None:
+            watch.say(
+                f"  {progress.seconds:4.0f} s, {progress.steps:,} steps: "
+                f"{progress.validation_success:.1%} of {recipe.validation_episodes} fresh episodes"
+            )
+
+    result = train_policy(
+        cell.spec,
+        cell.env(recipe.simulations, seed, Space.TRAIN, widen=recipe.widen),
+        lambda first: cell.env(recipe.simulations, seed, Space.VALIDATE, first),
+        episodes,
+        recipe,
+        seed,
+        "cpu" if device == "auto" else device,
+        out,
+        provenance,
+        follow,
+    )
+    return Result(f"validated success: clone {result.clone.success:.1%}, after PPO {result.best.success:.1%}")
+
+
+def load_policy(path: Path, cell: CellSpec) -> "tuple[Policy, Any]":
+    """A policy directory or a bundle -> a fresh policy and its PolicyIdentity.
+
+    Raises:
+        InputError: if it is neither, or made for another contract.
+    """
+    from robot_rlaas.bundle import OnnxPolicy, load_bundle
+    from robot_rlaas.env.insertion import contract
+    from robot_rlaas.qualify.report import PolicyIdentity
+
+    if (path / "manifest.json").is_file():
+        network, kind = path / "network.onnx", "bundle"
+        load_bundle(path)
+    else:
+        network, kind = path / "policy.onnx", "policy"
+    if not network.is_file():
+        raise InputError(
+            "neither a policy directory nor a bundle", file=path, fix="train a policy first: 'rlaas train'"
+        )
+    return OnnxPolicy(network, contract(cell)), PolicyIdentity(path.name, sha256_file(network), kind)
+
+
+def qualify(reference: str, policy_path: Path, seed: int, episodes: int, out: Path, watch: Watch) -> Result:
+    """Judge a policy on fresh episodes: report.json and report.html."""
+    from robot_rlaas.pages.qualification import qualification_page
+    from robot_rlaas.qualify.report import CostMeter, build_report, passed, run_trials
+
+    cell = Cell.load(reference)
+    policy, identity = load_policy(policy_path, cell.spec)
+    meter, done = CostMeter(), 0
+
+    def count(ended: int) -> None:
+        nonlocal done
+        done += ended
+        watch.bar("fresh episodes", done, episodes)
+
+    env = cell.env(min(QUALIFY_SIMULATIONS, episodes), seed, Space.QUALIFY)
+    trials = run_trials(env, policy, episodes, count)
+    simulated_s = sum(t.outcome.steps for t in trials) * cell.spec.period_s
+    cost = {**meter.read(), "simulated_s": round(simulated_s, 2)}
+    report = build_report(cell.spec, identity, seed, Space.QUALIFY, trials, cost)
+    with staged_dir(out) as part:
+        part.mkdir()
+        clips, missing = _clips(cell, policy_path, report, part, watch)
+        write_json(part / "report.json", report)
+        write_atomic(part / "report.html", qualification_page(report, clips, missing))
+    for row in report["requirements"]:
+        watch.say(f"  {row['verdict']:<9} {row['name']}: {_figure(row)}, limit {row['limit']:g}")
+    success = report["success"]
+    text = f"success {success['count']} of {episodes}, at least {success['lower_95']:.2%} with 95 % confidence"
+    return Result(text, passed(report))
+
+
+def _figure(row: dict[str, Any]) -> str:
+    value, low, high = (row[key] for key in ("value", "lower_95", "upper_95"))
+    shown = ["-" if x is None else f"{x:.4g}" for x in (value, low, high)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def _clips(
+    cell: Cell, policy_path: Path, report: dict[str, Any], folder: Path, watch: Watch
+) -> tuple[list[tuple[str, str, bytes]], str]:
+    """Films of a success and of each kind of failure, or why there are none."""
+    from robot_rlaas.qualify.clips import clip
+    from robot_rlaas.sim.render import RenderingUnavailable
+
+    numbers, good = report["per_episode"]["episode"], report["per_episode"]["success"]
+    wanted = [("A success", "As it should be.", numbers[good.index(True)])] if any(good) else []
+    wanted += [(f"Failure: {f['kind']}", f["text"], f["episodes"][0]) for f in report["failures"][:FAILURE_CLIPS]]
+    films = []
+    for i, (title, text, episode) in enumerate(wanted):
+        watch.bar("filming", i, len(wanted))
+        path = folder / f"clip_{i}.mp4"
+        try:
+            clip(
+                cell.spec,
+                cell.workcell,
+                lambda rows: load_policy(policy_path, cell.spec)[0],
+                report["seed"],
+                Space.QUALIFY,
+                episode,
+                path,
+            )
+        except RenderingUnavailable as error:
+            return [], str(error)
+        films.append((title, f"Episode {episode}. {text[0].upper()}{text[1:]}", path.read_bytes()))
+        path.unlink()
+    return films, ""
+
+
+def build_bundle(policy_path: Path, report: Path | None, out: Path) -> Result:
+    """Pack policy, contract, limits and report; verify what was packed."""
+    from robot_rlaas.bundle import build_bundle as build
+    from robot_rlaas.bundle import load_bundle
+
+    bundle = load_bundle(build(policy_path, report, out))
+    return Result(f"{bundle.manifest['name']}, sha256 {bundle.sha256[:12]}")
+
+
+def deploy(
+    bundle: Path, out: Path, attempts: int, plant: str, arm: str, seed: int, domain_id: int | None, watch: Watch
+) -> Result:
+    """Let the bundle drive an arm over ROS 2."""
+    from robot_rlaas.deploy.run import deploy as deploy_bundle
+
+    result = deploy_bundle(
+        bundle,
+        out,
+        attempts=attempts,
+        plant=plant,
+        arm=arm,
+        seed=seed,
+        domain_id=domain_id,
+        on_event=lambda text: watch.say(f"  {text}"),
+    )
+    text = f"{result.successes} of {attempts} on {plant if arm == 'virtual' else arm}, {result.violations} violations"
+    return Result(text)
+
+
+def calibrate(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
+    """Move an arm so that its parameters show, fit them, judge the fit on a second motion."""
+    from robot_rlaas.calibrate.excite import excitation
+    from robot_rlaas.calibrate.run import calibrate as fit
+    from robot_rlaas.deploy.excite import record_excitation
+    from robot_rlaas.deploy.plan import Station
+
+    cell = Cell.load(reference)
+    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope)
+    home, rng = np.deg2rad(np.array(cell.spec.robot.home_deg)), np.random.default_rng([seed, 8])
+    with staged_dir(out) as part:
+        part.mkdir()
+        logs = []
+        for name, seconds in (("fit", FIT_S), ("held_out", HELD_OUT_S)):
+            watch.bar(f"excitation: {name}", len(logs), 3)
+            motion = excitation(cell.workcell, home, seconds, cell.spec.control.rate_hz, rng)
+            logs.append(
+                record_excitation(
+                    station,
+                    motion.joints,
+                    motion.targets_rad,
+                    part / f"{name}.mcap",
+                    plant=plant,
+                    arm=arm,
+                    seed=seed + len(logs),
+                    on_event=lambda text: watch.say(f"  {text}"),
+                )
+            )
+        watch.bar("fitting", 2, 3)
+        result = fit(cell.spec, cell.workcell, logs[0], logs[1], part, lambda text: watch.say(f"  {text}"))
+    error = result.heldout
+    text = f"held-out tracking error {error.mean_before_mrad:.2f} -> {error.mean_after_mrad:.2f} mrad"
+    return Result(f"{text}, {'accepted' if result.accepted else 'not accepted'}")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON file, or None where there is none."""
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def overview(out: Path, cell: CellSpec, seed: int, stages: list[Any], cost: tuple[float, float]) -> Path:
+    """Write index.html over everything that lies in a run's directory."""
+    from robot_rlaas.pages.overview import Attempt, LearningPoint, Overview, overview_page
+
+    picture = out / "cell" / "cell.png"
+    report, deployment = (read_json(out / p) for p in ("qualification/report.json", "deployment/deployment.json"))
+    curve = out / "policy" / "progress.csv"
+    rows = list(csv.DictReader(curve.open())) if curve.is_file() else []
+    attempts = deployment["attempts"] if deployment else []
+    page = Overview(
+        cell=cell.name,
+        description=cell.description,
+        seed=seed,
+        wall_s=cost[0],
+        core_s=cost[1],
+        cores=os.cpu_count() or 1,
+        stages=tuple(stages),
+        picture_png=picture.read_bytes() if picture.is_file() else None,
+        without_picture="" if picture.is_file() else "nothing could be rendered on this machine",
+        report=report,
+        learning=tuple(LearningPoint(*(float(r[k]) for k in ("seconds", "success", "reward"))) for r in rows),
+        attempts=tuple(Attempt(a["success"], a["cycle_time_s"], a["peak_force_N"]) for a in attempts),
+        violations=deployment["violations"] if deployment else None,
+        arm=f"a virtual arm ({deployment['plant']}) over ROS 2" if deployment else "the arm",
+        artefacts=tuple((path, text) for path, text in ARTEFACTS if (out / path).exists()),
+        versions=report["versions"] if report else None,
+        **_calibration_parts(out / "calibration"),
+    )
+    write_atomic(out / "index.html", overview_page(page))
+    return out / "index.html"
+
+
+ARTEFACTS = (
+    ("demonstrations", "the demonstrations, a LeRobotDataset v3"),
+    ("policy", "the policy: ONNX, stock SB3 zip, learning curve"),
+    ("qualification/report.html", "the qualification report"),
+    ("qualification/report.json", "the same for machines"),
+    ("bundle", "what goes to the robot"),
+    ("deployment/log.mcap", "what the arm and the nodes said, a ROS 2 log"),
+    ("calibration/calibration.yaml", "how this arm differs from the nominal one"),
+)
+
+
+def _calibration_parts(folder: Path) -> dict[str, Any]:
+    from robot_rlaas.calibrate.calibration import load
+    from robot_rlaas.pages.overview import Estimate
+
+    file = folder / "calibration.yaml"
+    if not file.is_file():
+        return {}
+    calibration = load(file)
+    error = calibration.heldout
+    estimates = tuple(
+        Estimate(f"{e.name} {e.joint or ''}".strip(), e.unit, e.nominal, e.value, e.lower_95, e.upper_95)
+        for e in calibration.estimates
+    )
+    return {
+        "calibration_svg": (folder / "calibration.svg").read_text(),
+        "calibration": (
+            f"Tracking error on a motion that the fit never saw: {error.mean_before_mrad:.2f} mrad before, "
+            f"{error.mean_after_mrad:.2f} mrad after."
+        ),
+        "estimates": estimates,
+    }

@@ -1,0 +1,138 @@
+"""The whole circle in one command: every stage in order, each finished one kept for `--resume`."""
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from robot_rlaas import __version__, pipeline
+from robot_rlaas.cell.spec import load_cell
+from robot_rlaas.ledger import Entry, Ledger, key_of
+from robot_rlaas.pipeline import Result, Watch
+
+if TYPE_CHECKING:
+    from robot_rlaas.learn.recipe import Recipe
+
+
+class Options(NamedTuple):
+    """What a run is made of.
+
+    Attributes:
+        cell: shipped name or path.
+        recipe: of the training.
+        seed: of everything that is drawn.
+        device: of the network: "auto", "cpu" or "cuda".
+        episodes: of the qualification.
+        attempts: on the virtual arm.
+        plant: of the virtual arm.
+        out: the run's directory.
+        resume: keep the stages that are finished for these very inputs.
+    """
+
+    cell: str
+    recipe: "Recipe"
+    seed: int
+    device: str
+    episodes: int
+    attempts: int
+    plant: str
+    out: Path
+    resume: bool
+
+
+class _Stage(NamedTuple):
+    name: str
+    artefact: str
+    inputs: tuple
+    work: Callable[[], Result]
+    needs_ros: bool = False
+
+
+def run(options: Options, watch: Watch, begin: Callable[[str, int, int], None]) -> bool:
+    """Run all stages and write index.html.
+
+    Args:
+        options: what to run.
+        watch: gets lines and bars.
+        begin: hears of each stage before it starts: its name, its number and how many there are.
+
+    Returns:
+        Whether every requirement passed.
+    """
+    from robot_rlaas.pages.overview import Stage
+    from robot_rlaas.qualify.report import CostMeter
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    ledger, rows, key, passed = Ledger(options.out), [], key_of(__version__), True
+    cost = [0.0, 0.0]
+    stages = _stages(options, watch)
+    for number, stage in enumerate(stages, 1):
+        key = key_of(key, stage.name, stage.inputs)
+        begin(stage.name, number, len(stages))
+        if stage.needs_ros and find_spec("rclpy") is None:
+            text = "left out: ROS 2 is not installed (pip install 'robot_rlaas[ros]')"
+            watch.say(f"  {text}")
+            rows.append(Stage(stage.name, "skipped", None, None, None, text))
+            continue
+        entry = ledger.find(stage.name, key) if options.resume else None
+        kept = entry is not None and (options.out / stage.artefact).exists()
+        if entry is None or not kept:
+            ledger.forget(stage.name)
+            meter = CostMeter()
+            result = stage.work()
+            spent = meter.read()
+            entry = Entry(key, spent["wall_s"], spent["core_s"], result.text, result.passed)
+            ledger.write(stage.name, entry)
+        watch.say(f"  {entry.result} ({'kept' if kept else f'{entry.wall_s:.0f} s'})")
+        passed = passed and entry.passed
+        status = "reused" if kept else "done"
+        rows.append(Stage(stage.name, status, entry.wall_s, entry.core_s, stage.artefact, entry.result))
+        cost = [cost[0] + entry.wall_s, cost[1] + entry.core_s]
+    page = pipeline.overview(options.out, load_cell(options.cell), options.seed, rows, (cost[0], cost[1]))
+    watch.say(f"report: {page}")
+    return passed
+
+
+def _stages(o: Options, watch: Watch) -> list[_Stage]:
+    out, spec = o.out, load_cell(o.cell)
+    recipe = json.loads(o.recipe.model_dump_json())
+    demonstrations, policy, bundle = out / "demonstrations", out / "policy", out / "bundle"
+    qualification, report = out / "qualification", out / "qualification" / "report.json"
+    demonstration_inputs = (o.seed, recipe["demonstrations"], recipe["demonstration_noise"])
+    return [
+        _Stage("check", "cell", (spec.hash,), lambda: pipeline.check(o.cell, out / "cell", watch)),
+        _Stage(
+            "demonstrate",
+            "demonstrations",
+            demonstration_inputs,
+            lambda: pipeline.demonstrate(o.cell, o.recipe, o.seed, demonstrations, watch),
+        ),
+        _Stage(
+            "train",
+            "policy",
+            (recipe, o.device),
+            lambda: pipeline.train(o.cell, demonstrations, o.recipe, o.seed, o.device, policy, watch),
+        ),
+        _Stage(
+            "qualify",
+            "qualification",
+            (o.episodes,),
+            lambda: pipeline.qualify(o.cell, policy, o.seed, o.episodes, qualification, watch),
+        ),
+        _Stage("bundle", "bundle", (), lambda: pipeline.build_bundle(policy, report, bundle)),
+        _Stage(
+            "deploy",
+            "deployment/deployment.json",
+            (o.attempts, o.plant),
+            lambda: pipeline.deploy(bundle, out / "deployment", o.attempts, o.plant, "virtual", o.seed, None, watch),
+            needs_ros=True,
+        ),
+        _Stage(
+            "calibrate",
+            "calibration",
+            (o.plant,),
+            lambda: pipeline.calibrate(o.cell, out / "calibration", o.plant, "virtual", o.seed, watch),
+            needs_ros=True,
+        ),
+    ]

@@ -1,0 +1,155 @@
+"""What makes a cell look like a cell: light, floor, bench, materials. Only pictures use it, never the physics."""
+
+import mujoco
+import numpy as np
+
+Color = tuple[float, float, float, float]
+
+BENCH: Color = (0.92, 0.92, 0.91, 1)
+ALUMINIUM: Color = (0.74, 0.76, 0.78, 1)
+PROFILE: Color = (0.60, 0.63, 0.66, 1)
+STEEL: Color = (0.52, 0.55, 0.60, 1)
+CHAMFER: Color = (0.93, 0.94, 0.95, 1)
+INSIDE: Color = (0.10, 0.11, 0.13, 1)
+DARK: Color = (0.13, 0.14, 0.16, 1)
+BRASS: Color = (0.86, 0.62, 0.20, 1)
+RED: Color = (0.80, 0.17, 0.13, 1)
+KEEP_OUT: Color = (0.93, 0.28, 0.16, 0.13)
+FLOOR_Z = -0.80
+
+
+def dress(spec: mujoco.MjSpec) -> mujoco.MjSpec:
+    """A copy of a cell's spec with lights, background, bench and materials. Bodies, joints and poses stay as they are.
+
+    Args:
+        spec: `Workcell.spec`.
+    """
+    spec = spec.copy()
+    _lights(spec)
+    _background(spec)
+    _materials(spec)
+    _bench(spec)
+    _plate(spec)
+    for geom in spec.geoms:
+        if geom.name.startswith("keep_out_"):
+            _keep_out(spec, geom)
+    return spec
+
+
+def _lights(spec: mujoco.MjSpec) -> None:
+    visual = spec.visual
+    spec.stat.extent, spec.stat.center = 1.0, (0.3, 0, 0.1)  # what the shadow map covers
+    visual.headlight.ambient = (0.44, 0.44, 0.45)
+    visual.headlight.diffuse = (0.16, 0.16, 0.16)
+    visual.headlight.specular = (0.05, 0.05, 0.05)
+    visual.quality.shadowsize = 4096
+    visual.map.shadowclip = 1.0
+    world = spec.worldbody
+    directional = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    key = (0.46, 0.46, 0.44)
+    world.add_light(type=directional, pos=(0.83, -0.63, 1.6), dir=(-0.35, 0.42, -1), diffuse=key, specular=(0.3,) * 3)
+    fill = (0.20, 0.20, 0.22)
+    world.add_light(
+        type=directional, pos=(1, 1, 1.5), dir=(-0.6, -0.7, -0.5), diffuse=fill, specular=(0,) * 3, castshadow=False
+    )
+
+
+def _background(spec: mujoco.MjSpec) -> None:
+    sky = spec.add_texture(name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, width=256, height=1536)
+    sky.builtin = mujoco.mjtBuiltin.mjBUILTIN_GRADIENT
+    sky.rgb1, sky.rgb2 = (0.97, 0.975, 0.98), (0.74, 0.77, 0.81)
+    floor = spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, pos=(0, 0, FLOOR_Z), size=(0, 0, 1))
+    floor.contype = floor.conaffinity = 0
+    floor.material = "floor"
+    spec.visual.rgba.haze = (0.90, 0.91, 0.925, 1)
+    spec.visual.map.haze = 0.6
+
+
+def _materials(spec: mujoco.MjSpec) -> None:
+    tiles = spec.add_texture(name="tiles", type=mujoco.mjtTexture.mjTEXTURE_2D, width=512, height=512)
+    tiles.builtin, tiles.mark = mujoco.mjtBuiltin.mjBUILTIN_FLAT, mujoco.mjtMark.mjMARK_EDGE
+    tiles.rgb1, tiles.markrgb = (0.71, 0.73, 0.75), (0.66, 0.68, 0.70)
+    floor = spec.add_material(name="floor", texuniform=True, texrepeat=(1.6, 1.6), specular=0.0)
+    floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
+    spec.add_material(name="bench", rgba=BENCH, specular=0.15, shininess=0.2)
+    spec.add_material(name="metal", specular=0.55, shininess=0.45)
+
+
+def _bench(spec: mujoco.MjSpec) -> None:
+    """A bench under the table plate, a frame of profiles, and the arm's mounting plate."""
+    table = spec.geom("table")
+    table.material, table.rgba = "bench", BENCH
+    center, half = np.array(table.pos), np.array(table.size[:3])
+    low, inset = center[2] - half[2], 0.045
+    for sx in (-1, 1):
+        for sy in (-1, 1):
+            x, y = center[:2] + (half[:2] - inset) * (sx, sy)
+            height = (low - FLOOR_Z) / 2
+            _look(spec.worldbody, "box", (x, y, low - height), (0.022, 0.022, height), PROFILE)
+    for side in (-1, 1):
+        rail_y, rail_x = center[1] + side * (half[1] - inset), center[0] + side * (half[0] - inset)
+        _look(spec.worldbody, "box", (center[0], rail_y, low - 0.024), (half[0] - inset, 0.02, 0.022), PROFILE)
+        _look(spec.worldbody, "box", (rail_x, center[1], low - 0.024), (0.02, half[1] - inset, 0.022), PROFILE)
+    top = center[2] + half[2]
+    _look(spec.worldbody, "box", (0, 0, top + 0.006), (0.11, 0.11, 0.006), STEEL)
+    for sx in (-1, 1):
+        for sy in (-1, 1):
+            _look(spec.worldbody, "cylinder", (0.09 * sx, 0.09 * sy, top + 0.014), (0.007, 0.004, 0), DARK)
+
+
+def _plate(spec: mujoco.MjSpec) -> None:
+    """A bright chamfer round a dark hole, and four screws, so that the plate's pose can be read off the picture."""
+    plate = spec.body("plate")
+    for geom in plate.geoms:
+        geom.material = "metal"
+        tilted = abs(geom.quat[1]) + abs(geom.quat[2]) > 0.01
+        geom.rgba = CHAMFER if tilted else STEEL
+    wall = max(plate.geoms, key=lambda g: (-round(g.pos[2], 6), g.pos[0]))
+    inner, outer = wall.pos[0] - wall.size[0], wall.pos[0] + wall.size[0]
+    low, half = wall.pos[2] - wall.size[2], wall.size[2]
+    _look(plate, "box", (0, 0, low + 0.0005), (inner, inner, 0.0005), INSIDE)
+    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        thin = [0.0001 if c else inner for c in (x, y)]
+        _look(plate, "box", (x * inner, y * inner, low + half), (*thin, half), INSIDE)
+    for x, y in ((a * outer * 0.78, b * outer * 0.78) for a in (-1, 1) for b in (-1, 1)):
+        _look(plate, "cylinder", (x, y, 0.0004), (outer * 0.085, 0.0006, 0), ALUMINIUM)
+        _look(plate, "cylinder", (x, y, 0.0008), (outer * 0.045, 0.0006, 0), DARK)
+
+
+def _keep_out(spec: mujoco.MjSpec, zone) -> None:
+    """Show the zone translucent, and what stands in it as a toggle clamp on the table."""
+    zone.rgba = KEEP_OUT
+    _edges(spec.worldbody, np.array(zone.pos), np.array(zone.size[:3]))
+    solid = spec.geom(zone.name.removeprefix("keep_out_"))
+    solid.group = 3
+    table = spec.geom("table")
+    (x, y, _), (half_x, half_y, half_z) = solid.pos, solid.size[:3]
+    ground, top = table.pos[2] + table.size[2], solid.pos[2] + half_z
+    world = spec.worldbody
+    _look(world, "box", (x, y, ground + 0.006), (half_x, half_y, 0.006), DARK)
+    post = (top - ground) * 0.36
+    _look(world, "box", (x - half_x * 0.45, y, ground + post), (half_x * 0.18, half_y * 0.5, post), STEEL)
+    arm_z = ground + 2 * post
+    _look(world, "box", (x + half_x * 0.15, y, arm_z), (half_x * 0.75, half_y * 0.22, 0.007), ALUMINIUM)
+    _look(world, "cylinder", (x + half_x * 0.75, y, arm_z - 0.018), (0.006, 0.022, 0), STEEL)
+    _look(world, "cylinder", (x + half_x * 0.75, y, arm_z - 0.042), (0.011, 0.006, 0), DARK)
+    handle = (x - half_x * 0.45, y, arm_z, x - half_x * 0.75, y, top)
+    grip = world.add_geom(type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=handle, size=(0.010, 0, 0), rgba=RED)
+    grip.contype = grip.conaffinity = 0
+
+
+def _edges(body, center: np.ndarray, half: np.ndarray) -> None:
+    for axis in range(3):
+        one, two = (a for a in range(3) if a != axis)
+        for s, t in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+            at, size = center.copy(), np.full(3, 0.0007)
+            at[one] += s * half[one]
+            at[two] += t * half[two]
+            size[axis] = half[axis]
+            _look(body, "box", at, size, (*KEEP_OUT[:3], 0.8))
+
+
+def _look(body, shape: str, pos, size, rgba: Color) -> None:
+    """A geom that nothing collides with and that weighs nothing."""
+    kind = {"box": mujoco.mjtGeom.mjGEOM_BOX, "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER}[shape]
+    body.add_geom(type=kind, pos=pos, size=size, rgba=rgba, contype=0, conaffinity=0, mass=0, group=2, material="metal")

@@ -1,0 +1,32 @@
+"""Shared by all tests: the shipped cell, compiled once."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.spec import CellSpec, load_cell
+from robot_rlaas.env.batch import BatchEnv
+from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.model import Workcell, build
+
+
+@pytest.fixture(scope="session")
+def cell() -> CellSpec:
+    return load_cell("peg_insertion")
+
+
+@pytest.fixture(scope="session")
+def workcell(cell: CellSpec) -> Workcell:
+    return build(cell)
+
+
+@pytest.fixture
+def make_env(cell: CellSpec, workcell: Workcell) -> Callable[..., BatchEnv]:
+    def make(nsim: int, seed: int = 0, space: Space = Space.SHOW, first: int = 0, nthread: int = 0) -> BatchEnv:
+        return BatchEnv(cell, workcell, CpuBackend(workcell, cell, nsim, nthread), seed, space, first)
+
+    return make

@@ -1,0 +1,83 @@
+"""A cell whose parts hardly vary, and a bundle whose network is a hand-made controller that is good enough for it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from robot_rlaas.bundle import build_bundle
+from robot_rlaas.cell.spec import CellSpec, load_cell
+from robot_rlaas.env import insertion
+
+
+@pytest.fixture(scope="session")
+def cell() -> CellSpec:
+    """The shipped cell with parts that lie where the camera says."""
+    shipped = load_cell("peg_insertion")
+    exact = {"plate_bias_mm": (0, 0), "plate_bias_deg": (0, 0), "hand_offset_mm": (0, 0.1), "hand_offset_deg": (0, 0)}
+    content = shipped.model_dump()
+    return CellSpec.model_validate(content | {"variation": content["variation"] | exact})
+
+
+@pytest.fixture(scope="session")
+def bundle(cell, tmp_path_factory) -> Path:
+    """Moves over the hole in proportion to the error, and down the more, the smaller the error."""
+    folder = tmp_path_factory.mktemp("policy")
+    contract = insertion.contract(cell)
+    (folder / "policy.onnx").write_bytes(_network(contract.observation_size))
+    description = {
+        "format": 1,
+        "contract": contract.to_json(),
+        "cell": cell.model_dump(mode="json"),
+        "cell_hash": cell.hash,
+        "seed": 0,
+        "provenance": {},
+    }
+    (folder / "policy.json").write_text(json.dumps(description))
+    return build_bundle(folder, None, folder / "bundle")
+
+
+def _network(size: int) -> bytes:
+    """Three layers by hand: sides of the errors, a gate that keeps the tool up, the action."""
+    sides, B = np.zeros((size, 7), np.float32), np.zeros((8, 4), np.float32)
+    for i, (error, gain, action) in enumerate([(0, 25, 0), (1, 25, 1), (5, 5, 3)]):  # x, y, the turn about z
+        sides[error, 2 * i], sides[error, 2 * i + 1] = 1, -1
+        B[2 * i, action], B[2 * i + 1, action] = -gain, gain
+    sides[14, 6], B[6, 2] = 1, 0.01  # not down against 20 N
+    gate = np.eye(7, 8, dtype=np.float32)
+    gate[:4, 7], B[7, 2] = 1, 300  # not down, while the tool is more than 2 mm off the hole
+    weights = {
+        "sides": sides,
+        "gate": gate,
+        "threshold": np.array([0, 0, 0, 0, 0, 0, 0, -0.001], np.float32),
+        "B": B,
+        "down": np.array([0, 0, -0.2, 0], np.float32),
+        "low": np.float32(-1),
+        "high": np.array([1, 1, 0, 1], np.float32),
+    }
+    steps = [
+        ("MatMul", ("observation", "sides")),
+        ("Relu", ()),
+        ("MatMul", ("gate",)),
+        ("Add", ("threshold",)),
+        ("Relu", ()),
+        ("MatMul", ("B",)),
+        ("Add", ("down",)),
+        ("Max", ("low",)),
+        ("Min", ("high",)),
+    ]
+    nodes, before = [], ()
+    for i, (kind, inputs) in enumerate(steps):
+        output = "action" if i == len(steps) - 1 else f"step_{i}"
+        nodes.append(helper.make_node(kind, [*before, *inputs], [output]))
+        before = (output,)
+    graph = helper.make_graph(
+        nodes,
+        "by_hand",
+        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["n", size])],
+        [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["n", 4])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()

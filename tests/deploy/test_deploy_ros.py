@@ -1,0 +1,254 @@
+"""Real nodes in separate processes, real time, a virtual arm; the network is the hand-made one of conftest."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from mcap.exceptions import EndOfFile
+from mcap.reader import make_reader
+from mcap.records import Footer, Message
+from mcap.stream_reader import StreamReader
+from mcap_ros2.decoder import DecoderFactory
+from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from robot_rlaas.bundle import load_bundle
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.control.interpolate import setpoint
+from robot_rlaas.deploy import names
+from robot_rlaas.deploy.plan import Station, arm_processes
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, to_time
+from robot_rlaas.deploy.run import Deployment, DeploymentError, deploy, started
+
+# rclpy's message generator imports a parser that imports a deprecated module
+pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")
+
+DOMAIN = 61
+STREAMS = ("/joint_states", "/force_torque_sensor_broadcaster/wrench", "/forward_position_controller/commands")
+
+
+class Run(NamedTuple):
+    out: Path
+    deployment: Deployment
+    events: list[str]
+
+
+@pytest.fixture(scope="module")
+def run(bundle, tmp_path_factory) -> Run:
+    out, events = tmp_path_factory.mktemp("deployment") / "deployment", list[str]()
+    return Run(out, deploy(bundle, out, attempts=2, domain_id=DOMAIN, on_event=events.append), events)
+
+
+@pytest.fixture(scope="module")
+def messages(run) -> dict[str, list]:
+    """(channel's message record, decoded message) by topic."""
+    found: dict[str, list] = {}
+    with (run.out / "log.mcap").open("rb") as file:
+        reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        for _, channel, message, content in reader.iter_decoded_messages():
+            found.setdefault(channel.topic, []).append((message, content))
+    return found
+
+
+def processes_of(out: Path) -> list[int]:
+    """Ids of living processes whose command line names `out`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and str(out) in (entry / "cmdline").read_text():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def kill(out: Path, name: str) -> None:
+    (pid,) = [p for p in processes_of(out) if f"{name}.json" in Path(f"/proc/{p}/cmdline").read_text()]
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_the_arm_counts_two_insertions_and_the_supervisor_no_violation(run):
+    deployment = run.deployment
+    assert [a["success"] for a in deployment.attempts] == [True, True]
+    assert (deployment.successes, deployment.counted_by) == (2, "virtual_arm")
+    assert deployment.violations == 0, deployment.supervisor
+    assert deployment.supervisor["targets"] > 100
+    assert 0 < deployment.latency["p50_s"] < 0.05
+    assert all(0 < a["cycle_time_s"] < 8 and 0 < a["peak_force_N"] < 100 for a in deployment.attempts)
+    assert [e for e in run.events if e.startswith("attempt 2 of 2: success")]
+
+
+def test_what_happened_is_written_down(run, bundle):
+    written = json.loads((run.out / "deployment.json").read_text())
+    assert written == json.loads(json.dumps(run.deployment._asdict()))
+    assert written["bundle_sha256"] == load_bundle(bundle).sha256
+    assert (written["plant"], written["domain_id"]) == ("ur5e_worn", DOMAIN)
+    assert json.loads((run.out / "supervisor.json").read_text()) == written["supervisor"]
+
+
+def test_no_process_is_left(run):
+    assert processes_of(run.out) == []
+
+
+def test_the_log_holds_every_stream_at_its_rate_and_says_whose_it_is(run, messages):
+    assert set(messages) == {*STREAMS, names.TARGET, names.PLATE}
+    for topic in STREAMS[:2]:
+        stamps = np.array([m.log_time for m, _ in messages[topic]]) * 1e-9
+        assert np.median(np.diff(stamps)) == pytest.approx(0.01, abs=1e-4)
+        for message, content in messages[topic][::50]:
+            assert message.log_time == content.header.stamp.sec * 10**9 + content.header.stamp.nanosec
+    assert len(messages[names.PLATE]) == 3
+    with (run.out / "log.mcap").open("rb") as file:
+        metadata = {r.name: r.metadata for r in make_reader(file).iter_metadata()}
+    assert metadata["robot_rlaas"]["bundle_sha256"] == run.deployment.bundle_sha256
+    assert metadata["robot_rlaas"]["cell_hash"] == run.deployment.cell_hash
+
+
+def test_the_commands_are_the_targets_interpolated(messages):
+    targets = np.array([list(c.points[0].positions) for _, c in messages[names.TARGET]])
+    commands = np.array([list(c.data) for _, c in messages["/forward_position_controller/commands"]])
+    moving = int(np.argmax(np.abs(np.diff(targets, axis=0)).max(1) > 1e-3))
+    expected = [setpoint(tuple(targets[moving : moving + 3]), (j + 1) / 5) for j in range(5)]
+    for one in expected:
+        assert np.abs(commands - one).max(1).min() < 1e-9
+
+
+def test_the_last_target_is_a_hold(messages):
+    (_, before), (_, last) = messages[names.TARGET][-2:]
+    assert list(last.points[0].positions) == list(before.points[0].positions)
+
+
+def test_a_recorder_that_is_killed_ends_the_deployment_and_leaves_a_readable_log(bundle, tmp_path):
+    out, since = tmp_path / "deployment", []
+
+    def on_event(line: str) -> None:
+        if "active" in line:
+            time.sleep(2.0)
+            since.append(time.time_ns())
+            kill(out, "recorder")
+
+    with pytest.raises(DeploymentError, match="'recorder' ended with code -9"):
+        deploy(bundle, out, attempts=2, domain_id=DOMAIN + 1, on_event=on_event)
+    assert not (out / "deployment.json").exists()
+    assert processes_of(out) == []
+    records = []
+    with (out / "log.mcap").open("rb") as file, pytest.raises(EndOfFile):
+        records.extend(StreamReader(file).records)
+    times = [r.log_time for r in records if isinstance(r, Message)]
+    assert not any(isinstance(r, Footer) for r in records)
+    assert max(times) > since[0] - 2 * 10**9
+
+
+def test_an_interrupt_stops_everything_in_good_order(bundle, tmp_path):
+    out = tmp_path / "deployment"
+
+    def on_event(line: str) -> None:
+        if "active" in line:
+            time.sleep(1.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy(bundle, out, attempts=2, domain_id=DOMAIN + 2, on_event=on_event)
+    assert processes_of(out) == []
+    assert not (out / "deployment.json").exists()
+    counts = json.loads((out / "supervisor.json").read_text())
+    assert (counts["deadman"], counts["rejected"]["stale"]) == (0, 0)  # the policy was deactivated: a hold came last
+    with (out / "log.mcap").open("rb") as file:
+        assert make_reader(file).get_summary() is not None
+
+
+def test_a_changed_bundle_is_refused_before_anything_starts(bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    content = (copy / "network.onnx").read_bytes()
+    (copy / "network.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match=r"network\.onnx"):
+        deploy(copy, tmp_path / "out", attempts=1, domain_id=DOMAIN)
+    assert not (tmp_path / "out").exists()
+
+
+class Talk:
+    """A node of the test's own that talks to the supervisor's and the virtual arm's nodes."""
+
+    def __init__(self) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=DOMAIN + 3)
+        self.node = rclpy.create_node("test", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.heard: dict[str, str] = {}
+        self.level = b""
+        for topic in (names.SUPERVISOR, names.SCORE):
+            self.node.create_subscription(String, topic, lambda m, t=topic: self.heard.update({t: m.data}), LATCHED)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosed, RELIABLE)
+        self.targets = self.node.create_publisher(JointTrajectory, names.TARGET, RELIABLE)
+
+    def _diagnosed(self, message: DiagnosticArray) -> None:
+        self.level = message.status[0].level
+
+    def until(self, condition, seconds: float = 15.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, self.heard
+            self.executor.spin_once(timeout_sec=0.1)
+
+    def counts(self) -> dict:
+        return json.loads(self.heard.get(names.SUPERVISOR, "{}"))
+
+    def call(self, service: str) -> Trigger.Response:
+        client = self.node.create_client(Trigger, service)
+        self.until(client.service_is_ready)
+        future = client.call_async(Trigger.Request())
+        self.until(future.done)
+        return future.result()
+
+    def send(self, joints, positions, age_s: float = 0.0) -> None:
+        message = JointTrajectory(joint_names=list(joints), points=[JointTrajectoryPoint(positions=list(positions))])
+        message.header.stamp = to_time(time.time_ns() - round(age_s * 1e9))
+        self.targets.publish(message)
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+def test_the_supervisor_and_the_feeder_answer_over_ros(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    loaded = load_bundle(bundle)
+    station = Station(loaded.cell, loaded.chain, loaded.envelope)
+    processes = arm_processes(station, tmp_path, arm="virtual", plant="ur5e_worn", seed=0, domain_id=DOMAIN + 3)
+    home = np.deg2rad(loaded.cell.robot.home_deg)
+    joints = loaded.chain.joints
+    talk = Talk()
+    try:
+        with started(processes, tmp_path):
+            talk.until(lambda: talk.targets.get_subscription_count() >= 2 and names.SCORE in talk.heard)
+            talk.until(lambda: names.SUPERVISOR in talk.heard)
+            talk.send(joints, home * np.nan)
+            talk.send(joints, home, age_s=1.0)
+            talk.send(("gripper", *joints[1:]), home)
+            talk.send(joints[::-1], home[::-1])
+            talk.send(joints[::-1], home[::-1])  # the same again: an end, not a deadman
+            talk.until(lambda: talk.counts()["periods"] > 0)
+            rejected = talk.counts()["rejected"]
+            assert (rejected["not_finite"], rejected["stale"], rejected["names"]) == (1, 1, 1)
+            assert talk.counts()["violations"] == 3
+            talk.until(lambda: talk.level == b"\x01")
+            assert talk.call(names.RESET).message == "was latched: nothing"
+            answer = talk.call(names.NEXT_PART)
+            assert answer.success
+            assert json.loads(answer.message)["started"] is False
+            talk.until(lambda: len(json.loads(talk.heard[names.SCORE])["attempts"]) == 1)
+    finally:
+        talk.close()
+    assert json.loads((tmp_path / "supervisor.json").read_text())["violations"] == 3

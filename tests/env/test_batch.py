@@ -1,0 +1,118 @@
+"""The batched environment: deterministic, honest about what is true and what is seen."""
+
+import numpy as np
+
+from robot_rlaas.cell.seeds import Space
+from robot_rlaas.env import insertion
+from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.sim.variation import draw
+
+
+def play(env, steps: int, expert=None):
+    observation, outcomes, rewards = env.reset(), [], []
+    policy = expert or InsertionExpert(env.cell, env.contract, env.nsim)
+    for _ in range(steps):
+        step = env.step(policy.act(observation))
+        policy.reset(step.rows)
+        outcomes += step.outcomes
+        rewards.append(step.reward)
+        observation = step.observation
+    return observation, outcomes, np.array(rewards)
+
+
+def test_the_same_seed_is_the_same_bits_on_any_number_of_threads(make_env) -> None:
+    runs = [play(make_env(8, nthread=threads), 90) for threads in (1, 2)]
+    assert runs[0][0].tobytes() == runs[1][0].tobytes()
+    assert runs[0][1] == runs[1][1]
+    assert runs[0][2].tobytes() == runs[1][2].tobytes()
+
+
+def test_an_episode_is_the_same_whatever_runs_beside_it(make_env) -> None:
+    _, many, _ = play(make_env(8), 165)
+    _, alone, _ = play(make_env(1, first=5), 165)
+    found = next(o for o in many if o.episode == 5)
+    assert found == alone[0]._replace(reward=found.reward)
+    assert abs(found.reward - alone[0].reward) < 1e-9
+
+
+def test_the_expert_succeeds(make_env) -> None:
+    _, outcomes, _ = play(make_env(32), 165)
+    first = [o for o in outcomes if o.episode < 32]
+    assert len(first) == 32
+    assert sum(o.success for o in first) >= 29
+    assert not any(o.keep_out for o in first)
+
+
+def test_standing_still_fails_and_earns_nothing(make_env) -> None:
+    class Still:
+        def act(self, observation):
+            return np.zeros((len(observation), 4))
+
+        def reset(self, ids):
+            pass
+
+    env = make_env(4)
+    _, outcomes, rewards = play(env, env.cell.horizon, Still())
+    assert [o.success for o in outcomes] == [False] * 4
+    assert all(o.steps == env.cell.horizon and o.cycle_time_s == np.inf and o.peak_force_N == 0 for o in outcomes)
+    assert rewards.sum(0).max() < 0
+
+
+def test_reward_terms_add_up_and_force_is_charged_once(make_env) -> None:
+    env = make_env(16)
+    observation, expert = env.reset(), InsertionExpert(env.cell, env.contract, 16)
+    charged = np.zeros(16)
+    for _ in range(60):
+        step = env.step(expert.act(observation))
+        np.testing.assert_allclose(sum(step.terms.values()), step.reward, atol=1e-12)
+        charged += step.terms["force"]
+        observation = step.observation
+        if step.rows.size:
+            break
+    peak = np.array([o.peak_force_N for o in step.outcomes])
+    cost = -insertion.FORCE_WEIGHT * insertion.force_cost(env.cell, peak)
+    np.testing.assert_allclose(charged[step.rows], cost, atol=1e-9)
+
+
+def test_what_is_observed_is_the_truth_plus_the_drawn_bias(make_env) -> None:
+    env = make_env(16)
+    seen = env.contract.unpack(env.reset())
+    d = draw(env.cell, 0, Space.SHOW, np.arange(16))
+    hole = insertion.task_frame(env.cell, d.plate_xy_m, d.plate_yaw_rad)
+    observed = insertion.task_frame(env.cell, d.plate_xy_m + d.bias_xy_m, d.plate_yaw_rad + d.bias_yaw_rad)
+    assert np.abs(hole.p - observed.p).max() <= 1.0001e-3
+    start = np.array([0.5, 0.0, 0.09])
+    expected = np.einsum("nji,nj->ni", observed.R, start - observed.p)
+    np.testing.assert_allclose(seen["tool_position"], expected, atol=1e-3)  # home is rounded, encoders are noisy
+
+
+def test_draws_stay_in_their_ranges_and_use_them(cell) -> None:
+    d = draw(cell, 1, Space.TRAIN, np.arange(400))
+    for values, (low, high) in (
+        (d.plate_xy_m * 1000, cell.variation.plate_xy_mm),
+        (np.rad2deg(d.bias_yaw_rad), cell.variation.plate_bias_deg),
+        (d.hand_m * 1000, cell.variation.hand_offset_mm),
+        (d.delay_s, cell.variation.command_delay_s),
+    ):
+        assert low <= values.min() < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < values.max() <= high
+
+
+def test_the_command_delay_is_felt_and_survives_a_reset(cell, workcell) -> None:
+    """Two arms, one 40 ms late: it lags by that much, in the first episode and after a reset."""
+    from robot_rlaas.sim.cpu import CpuBackend
+
+    backend = CpuBackend(workcell, cell, 2)
+    start = draw(cell, 0, Space.SHOW, np.zeros(2))
+    start = start._replace(delay_s=np.array([0.0, 0.04]))
+    home = np.broadcast_to(np.deg2rad(np.array(cell.robot.home_deg)), (2, 6))
+    for _ in range(2):
+        backend.reset(np.arange(2), start, home)
+        path = []
+        for i in range(12):
+            target = home[:, None, :] + 0.02 * np.minimum(1.0, (i * 10 + np.arange(10)) / 40)[None, :, None]
+            path.append(backend.step(target).q_rad[:, 0])
+        moved = np.array(path) - home[:, 0]
+        lag = np.interp(0.01, moved[:, 1], np.arange(12)) - np.interp(0.01, moved[:, 0], np.arange(12))
+        assert abs(lag * cell.period_s - 0.04) < 0.006
+        assert np.abs(moved[0]).max() < 0.01

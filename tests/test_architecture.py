@@ -1,0 +1,76 @@
+"""Which room may import which: the table in CONTRIBUTING.md, read from the code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import robot_rlaas
+
+PACKAGE = Path(robot_rlaas.__file__).parent
+SHARED = {"cell", "files", "assets", "__version__"}  # every room may use these
+ALLOWED = {
+    "cell": set(),
+    "control": set(),
+    "sim": {"control"},
+    "env": {"sim", "control"},
+    "data": set(),
+    "learn": {"data", "env"},
+    "qualify": {"env", "sim", "control"},
+    "bundle": {"control", "env", "sim"},
+    "deploy": {"control", "bundle", "env"},
+    "calibrate": {"sim", "control", "data"},
+    "pages": set(),
+}
+ONLY_IN = {
+    "stable_baselines3": {"learn"},
+    "lerobot": {"data"},
+    "torch": {"learn"},
+    "rclpy": {"deploy/ros"},
+    "mujoco": {"sim", "calibrate", "deploy/virtual_arm", "deploy/ros/virtual_arm_node.py"},
+    "onnxruntime": {"bundle"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
+FILES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent != PACKAGE]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_rooms_import_only_what_they_may(path: Path) -> None:
+    room = room_of(path)
+    own = {m.split(".")[1] for m in imports(path) if m.startswith("robot_rlaas.")}
+    allowed = ALLOWED[room] | SHARED | {room}
+    if "virtual_arm" in path.relative_to(PACKAGE).as_posix():
+        allowed |= {"sim"}
+    assert own <= allowed, f"{room} may not import {sorted(own - allowed)}; see CONTRIBUTING.md"
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_heavy_packages_stay_in_their_rooms(package: str) -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        if any(m == package or m.startswith(f"{package}.") for m in imports(path))
+    }
+    strangers = {u for u in users if not any(u == room or u.startswith(f"{room}/") for room in ONLY_IN[package])}
+    assert not strangers, f"{package} belongs in {sorted(ONLY_IN[package])}, not in {sorted(strangers)}"
+
+
+def test_every_room_is_in_the_table() -> None:
+    rooms = {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()}
+    assert rooms == set(ALLOWED)
