@@ -8,6 +8,7 @@ from pathlib import Path
 from robot_rlaas import __version__
 from robot_rlaas.cell.errors import InputError
 
+STAGES = ("check", "demonstrate", "train", "qualify", "bundle", "deploy", "calibrate")
 DONE, REQUIREMENT_FAILS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -179,6 +180,7 @@ def _run_command(commands) -> None:
     parser.add_argument("--episodes", type=_count, default=1000, help="of the qualification (default: 1000)")
     parser.add_argument("--attempts", type=_count, default=10, help="on the virtual arm (default: 10)")
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
+    parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to run (default: all)")
     _path(parser, "--out", "the run's directory (default: runs/CELL)", required=False)
 
 
@@ -273,13 +275,12 @@ def _run(options: argparse.Namespace) -> int:
     from robot_rlaas.cell.spec import load_cell
     from robot_rlaas.learn.recipe import load_recipe
     from robot_rlaas.progress import watching
-
-    recipe, name = load_recipe(options.recipe), load_cell(options.cell).name
     from robot_rlaas.run import Options, run
 
+    recipe, name = load_recipe(options.recipe), load_cell(options.cell).name
     out = options.out or Path("runs") / name
     o = options
-    settings = Options(o.cell, recipe, o.seed, o.device, o.episodes, o.attempts, o.plant, out, o.resume)
+    settings = Options(o.cell, recipe, o.seed, o.device, o.episodes, o.attempts, o.plant, out, o.resume, o.until)
     with watching() as watch:
         passed = run(settings, watch, watch.begin)
     return DONE if passed else REQUIREMENT_FAILS

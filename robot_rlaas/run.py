@@ -28,6 +28,7 @@ class Options(NamedTuple):
         plant: of the virtual arm.
         out: the run's directory.
         resume: keep the stages that are finished for these very inputs.
+        until: the last stage, by name.
     """
 
     cell: str
@@ -39,6 +40,7 @@ class Options(NamedTuple):
     plant: str
     out: Path
     resume: bool
+    until: str = "calibrate"
 
 
 class _Stage(NamedTuple):
@@ -67,6 +69,7 @@ def run(options: Options, watch: Watch, begin: Callable[[str, int, int], None]) 
     ledger, rows, key, passed = Ledger(options.out), [], key_of(__version__), True
     cost = [0.0, 0.0]
     stages = _stages(options, watch)
+    stages = stages[: 1 + [stage.name for stage in stages].index(options.until)]
     for number, stage in enumerate(stages, 1):
         key = key_of(key, stage.name, stage.inputs)
         begin(stage.name, number, len(stages))

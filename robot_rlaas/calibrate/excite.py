@@ -18,7 +18,7 @@ from robot_rlaas.control.safety import Envelope, filter_target, inside_keep_out
 from robot_rlaas.sim.model import Workcell
 
 LIFT_M = 0.15  # the motion happens so far above home
-LIFT_SPEED = 0.2  # of the speed limit, on the way there and back
+LIFT_SPEED = 0.15  # of the speed limit, on the way there and back
 TONES_HZ = (1.0, 6.5)
 TONES = 12
 TONE_RAD = 0.003  # of the fastest tone, and
@@ -78,9 +78,10 @@ def excitation(
     for _ in range(30):
         motion = Excitation(joints, rate_hz, path + swing)
         share = _demand(arm, motion, workcell.envelope)
-        if np.all(share <= 1.0) and is_clear(workcell, motion) and passes_filter(workcell, motion):
+        fits = bool(np.all(share <= 1.0))
+        if fits and is_clear(workcell, motion) and passes_filter(workcell, motion):
             return motion
-        swing = swing * np.minimum(0.95 / share, 0.95)
+        swing = swing * (0.95 if fits else np.minimum(0.97 / share, 1.0))
     raise InputError("no excitation fits at home", fix="move robot.home_deg away from plate, boxes and joint limits")
 
 

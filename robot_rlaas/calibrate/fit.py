@@ -108,8 +108,8 @@ class _Noise(NamedTuple):
 
 def _filter(ar: np.ndarray, residual_rad: np.ndarray) -> np.ndarray:
     """Innovations (n, T - AR_ORDER, k) of residuals (n, T, k)."""
-    joints = range(len(ar))
-    return np.stack([lfilter([1.0, *-ar[j]], 1.0, residual_rad[:, :, j], axis=1)[:, AR_ORDER:] for j in joints], axis=2)
+    columns = [np.asarray(lfilter([1.0, *-ar[j]], 1.0, residual_rad[:, :, j], axis=1)) for j in range(len(ar))]
+    return np.stack(columns, axis=2)[:, AR_ORDER:]
 
 
 def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit:
@@ -119,9 +119,14 @@ def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit
         arm: the nominal arm.
         log: from `read_log`.
         on_event: gets a line about each round.
+
+    Raises:
+        InputError: if mujoco.sysid is not complete.
     """
     from mujoco import sysid
 
+    if not hasattr(sysid, "optimize"):  # it imports empty without what it needs
+        raise InputError("mujoco.sysid cannot be used", fix="pip install robot_rlaas[train]")
     quantities = _quantities(arm)
     parameters = sysid.ParameterDict({q.name: sysid.Parameter(q.name, q.nominal, q.low, q.high) for q in quantities})
     parameters["command_delay_s"].value = np.array([_scan_delay(arm, log, quantities)])
@@ -129,7 +134,7 @@ def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit
     on_event(f"delay by a scan: {1000 * parameters['command_delay_s'].value[0]:.0f} ms")
     k = len(arm.joints)
     noise = _Noise(np.zeros((k, AR_ORDER)), np.full(k, FIRST_SPREAD_RAD), np.ones(1))
-    converged = False
+    converged, covariance, half, residual = False, np.zeros((0, 0)), np.zeros(0), np.zeros((0, k))
     for round_number in range(ROUNDS):
         before = parameters.as_vector()
         residual_fn = _residual_fn(arm, log, quantities, noise)
@@ -164,7 +169,7 @@ def _unpack(columns: np.ndarray, quantities: list[_Quantity]) -> ArmParameters:
 
 
 def _scan_delay(arm: Arm, log: JointLog, quantities: list[_Quantity]) -> float:
-    """The delay that explains the log best with everything else nominal: a start from which the fit cannot go astray."""
+    """The delay that explains the log best with everything else nominal: a start that leads the fit nowhere else."""
     delays = np.arange(DELAY_S[0], DELAY_S[1], DELAY_SCAN_S)
     nominal = np.concatenate([q.nominal for q in quantities])
     columns = np.repeat(nominal[None], len(delays), axis=0)

@@ -1,6 +1,5 @@
 """A recorded motion: joint positions and streamed commands out of an MCAP file, refused when it cannot tell enough."""
 
-import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,11 +49,11 @@ def read_log(path: Path, profile: HardwareProfile) -> JointLog:
     if not states or not commands:
         missing = profile.topics.joint_states if not states else profile.topics.command
         raise InputError(f"no message on {missing}", file=path, fix=EXCITE)
-    log_s, stamp_s, q = (np.array(column) for column in zip(*states))
-    command_time_s, command = (np.array(column) for column in zip(*commands))
-    zero = command_time_s.min()
-    time_s, q = _increasing(_one_clock(log_s, stamp_s) - zero, q)
-    command_time_s, command = _increasing(command_time_s - zero, command)
+    log_ns, stamp_ns, q = (np.array(column) for column in zip(*states))
+    command_ns, command = (np.array(column) for column in zip(*commands))
+    zero_ns = command_ns.min()
+    time_s, q = _increasing(_one_clock(log_ns, stamp_ns) - zero_ns, q)
+    command_time_s, command = _increasing(command_ns - zero_ns, command)
     used = (time_s >= 0) & (time_s <= command_time_s[-1] + HOLD_S)
     log = JointLog(time_s[used], q[used], command_time_s, command)
     check_log(log, profile.joints, path)
@@ -114,8 +113,7 @@ def _check_stream(name: str, time_s: np.ndarray, values: np.ndarray, path: Path 
 
 
 def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any]]:
-    """Joint states as (log time, stamp, positions) and commands as (log time, positions), times in s."""
-    from mcap.exceptions import McapError
+    """Joint states as (log time, stamp, positions) and commands as (log time, positions), times in ns."""
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 
@@ -123,18 +121,20 @@ def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any
     states, commands = [], []
     try:
         with path.open("rb") as file:
-            reader = make_reader(file, decoder_factories=[DecoderFactory()])
+            reader = make_reader(file, validate_crcs=True, decoder_factories=[DecoderFactory()])
             wanted = [topics.joint_states, topics.command]
             for _, channel, message, content in reader.iter_decoded_messages(topics=wanted):
-                at = message.log_time * 1e-9
+                at = message.log_time
                 if channel.topic == topics.command:
                     commands.append((at, _command(content, profile, path)))
                 else:
                     stamp = content.header.stamp
-                    states.append((at, stamp.sec + stamp.nanosec * 1e-9, _positions(content, profile, path)))
+                    states.append((at, stamp.sec * 10**9 + stamp.nanosec, _positions(content, profile, path)))
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot read the file ({error})", file=path) from error
-    except (McapError, struct.error) as error:
+    except Exception as error:  # decoders and decompressors raise whatever they like
         message = f"not a whole MCAP file: it is damaged or was cut off ({type(error).__name__})"
         raise InputError(message, file=path, fix="record again, and let the recorder close the file") from error
     return states, commands
@@ -156,12 +156,12 @@ def _command(message: Any, profile: HardwareProfile, path: Path) -> list[float]:
     return list(message.data)
 
 
-def _one_clock(log_s: np.ndarray, stamp_s: np.ndarray) -> np.ndarray:
+def _one_clock(log_ns: np.ndarray, stamp_ns: np.ndarray) -> np.ndarray:
     """The stamps on the recorder's clock: as they are, or, from another clock, moved by the shortest way it took."""
-    late = log_s - stamp_s
-    if np.all(stamp_s == 0.0):
-        return log_s
-    return stamp_s if 0 <= np.median(late) < SAME_CLOCK_S else stamp_s + late.min()
+    late = log_ns - stamp_ns
+    if np.all(stamp_ns == 0):
+        return log_ns
+    return stamp_ns if 0 <= np.median(late) < SAME_CLOCK_S * 1e9 else stamp_ns + late.min()
 
 
 def _on_ticks(log: JointLog) -> JointLog:
@@ -176,7 +176,7 @@ def _on_ticks(log: JointLog) -> JointLog:
     return log._replace(command_time_s=log.time_s, command_rad=log.command_rad[np.maximum(newest, 0)])
 
 
-def _increasing(time_s: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """In order of time, one value per instant."""
-    time_s, first = np.unique(time_s, return_index=True)
-    return time_s, values[first]
+def _increasing(time_ns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """In order of time, one value per instant; times in s."""
+    time_ns, first = np.unique(time_ns, return_index=True)
+    return time_ns * 1e-9, values[first]

@@ -1,7 +1,7 @@
 """One picture of a calibration: what it predicts of a motion it never saw, and what it estimates, how surely."""
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from robot_rlaas.cell.calibration import Calibration, Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
 WINDOW_S = 2.0
 MEASURED, BEFORE, AFTER, FAINT = "#22262b", "#d9822b", "#1f6fb2", "#9aa3ad"
@@ -20,7 +21,7 @@ TITLES = {
     "armature_scale": "armature / nominal",
     "joint_friction_Nm": "Coulomb friction [N m]",
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
     "axes.spines.top": False,
@@ -46,15 +47,17 @@ def draw(calibration: Calibration, heldout: JointLog, before_rad: np.ndarray, af
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 7.4), layout="constrained")
         FigureCanvasSVG(figure)
-        upper, lower = figure.subfigures(2, 1, height_ratios=(1.75, 1))
-        _curves(upper, calibration, heldout, before_rad, after_rad)
-        _estimates(lower, calibration.estimates)
+        parts: Any = figure.subfigures(2, 1, height_ratios=(1.75, 1))
+        _curves(parts[0], calibration, heldout, before_rad, after_rad)
+        _estimates(parts[1], calibration.estimates)
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None})
     return content.getvalue()
 
 
-def _curves(figure, calibration: Calibration, log: JointLog, before_rad: np.ndarray, after_rad: np.ndarray) -> None:
+def _curves(
+    figure: "SubFigure", calibration: Calibration, log: JointLog, before_rad: np.ndarray, after_rad: np.ndarray
+) -> None:
     error = calibration.heldout
     figure.suptitle(
         f"Model against arm, on a motion that was not fitted: {error.mean_before_mrad:.2f} to "
@@ -93,7 +96,7 @@ def _busiest(log: JointLog) -> slice:
     return slice(start, int(ends[start]) + 1)
 
 
-def _estimates(figure, estimates: tuple[Estimate, ...]) -> None:
+def _estimates(figure: "SubFigure", estimates: tuple[Estimate, ...]) -> None:
     figure.suptitle("Estimates with 95 % intervals", x=0.01, ha="left", weight="bold", size=11)
     axes = figure.subplots(1, len(TITLES), width_ratios=[0.5] + [1] * (len(TITLES) - 1))
     for ax, (name, title) in zip(axes, TITLES.items()):

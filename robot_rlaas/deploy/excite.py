@@ -1,4 +1,4 @@
-"""Record an excitation motion: the arm, the supervisor and the recorder of a deployment, with a motion as the policy."""
+"""Record an excitation motion: a deployment's arm, supervisor and recorder, with a motion in the policy's place."""
 
 import json
 import os

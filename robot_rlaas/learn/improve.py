@@ -110,7 +110,6 @@ def improve(
     Returns:
         The best validation.
     """
-    torch.set_num_threads(1)  # small layers: a second thread only takes time from the simulation
     follow = _Follow(recipe, validate, on_progress)
     if recipe.critic_warmup:
         frozen = actor_parameters(model.policy)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
@@ -66,26 +67,29 @@ def _plain(model: PPO) -> dict[str, Any]:
 
 
 def export_onnx(policy: ActorCriticPolicy, path: Path) -> None:
-    """Write the deterministic policy, normaliser and clipping inside, with a free batch size."""
+    """Write the deterministic policy, normaliser and clipping inside, with a free batch size.
 
-    class Actor(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.features = policy.pi_features_extractor
-            self.hidden = policy.mlp_extractor.policy_net
-            self.action = policy.action_net
-
-        def forward(self, observation: torch.Tensor) -> torch.Tensor:
-            return torch.clamp(self.action(self.hidden(self.features(observation))), -1.0, 1.0)
-
-    size = policy.observation_space.shape[0]
-    torch.onnx.export(
-        Actor().eval().cpu(),
-        (torch.zeros(2, size),),
-        str(path),
-        input_names=["observation"],
-        output_names=["action"],
-        dynamic_axes={"observation": {0: "n"}, "action": {0: "n"}},
-        opset_version=17,
-        dynamo=False,
-    )
+    The graph is written node by node: it is the same bytes for the same weights, whatever exporter torch has.
+    """
+    normaliser, hidden = policy.pi_features_extractor, policy.mlp_extractor.policy_net
+    weights = {"mean": normaliser.mean, "std": normaliser.std, "low": torch.tensor(-1.0), "high": torch.tensor(1.0)}
+    nodes = [
+        onnx.helper.make_node("Sub", ["observation", "mean"], ["centred"]),
+        onnx.helper.make_node("Div", ["centred", "std"], ["x0"]),
+    ]
+    layers = [layer for layer in hidden if isinstance(layer, nn.Linear)]
+    if len(hidden) != 2 * len(layers) or not all(isinstance(layer, nn.Tanh) for layer in hidden[1::2]):
+        raise TypeError(f"expected linear layers with tanh between them, not {hidden}")
+    for i, layer in enumerate([*layers, policy.action_net]):
+        weights |= {f"w{i}": layer.weight, f"b{i}": layer.bias}
+        nodes.append(onnx.helper.make_node("Gemm", [f"x{i}", f"w{i}", f"b{i}"], [f"y{i}"], transB=1))
+        last = i == len(layers)
+        clip = onnx.helper.make_node("Clip", [f"y{i}", "low", "high"], ["action"])
+        nodes.append(clip if last else onnx.helper.make_node("Tanh", [f"y{i}"], [f"x{i + 1}"]))
+    sizes = {"observation": policy.observation_space.shape[0], "action": policy.action_space.shape[0]}
+    ends = [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, ["n", size]) for k, size in sizes.items()]
+    tensors = [onnx.numpy_helper.from_array(w.detach().cpu().numpy(), name) for name, w in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "policy", ends[:1], ends[1:], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -70,6 +70,7 @@ def train(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda, but torch finds no CUDA device", fix="use --device cpu or auto")
+    torch.set_num_threads(1)  # small layers: a second thread only takes time from the simulation
     good = successes(episodes)
     vec_env = BatchVecEnv(training_env)
     model = make_model(vec_env, recipe, *statistics(good), seed, device)

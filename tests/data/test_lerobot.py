@@ -55,7 +55,7 @@ def test_noise_is_executed_but_not_taught(recorded) -> None:
 def test_lerobot_loads_every_frame(recorded) -> None:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    path, contract, episodes = recorded
+    path, _, episodes = recorded
     dataset = LeRobotDataset(repo_id="local/demonstrations", root=path)
     assert dataset.num_episodes == 5
     assert dataset.fps == 20

@@ -1,0 +1,31 @@
+"""`python -m bench [NAME]`: run all measurements, or those whose name starts with NAME."""
+
+import json
+import sys
+from pathlib import Path
+
+from bench.measurements import MEASUREMENTS
+from robot_rlaas.files import write_json
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main() -> int:
+    only = sys.argv[1] if len(sys.argv) > 1 else ""
+    chosen = {name: measure for name, measure in MEASUREMENTS.items() if name.startswith(only)}
+    if not chosen:
+        print(f"no measurement '{only}'; there are: {', '.join(MEASUREMENTS)}", file=sys.stderr)
+        return 2
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    for name, measure in chosen.items():
+        print(f"{name} ...", flush=True)
+        for key, figure in measure().items():
+            results[key] = figure._asdict()
+            goal = "" if figure.goal is None else f", goal {figure.goal:g}: {'met' if figure.ok else 'MISSED'}"
+            print(f"  {key}: {figure.value:.4g} {figure.unit}{goal}", flush=True)
+            write_json(RESULTS, results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

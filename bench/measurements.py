@@ -1,0 +1,172 @@
+"""What is measured. Each returns its figures by name."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+from mujoco.batch import Batch
+
+from robot_rlaas import pipeline
+from robot_rlaas.cell.seeds import Space
+from robot_rlaas.env import insertion
+from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.learn.recipe import Recipe, load_recipe
+from robot_rlaas.pipeline import Cell
+
+CELL = "peg_insertion"
+SEEDS = (0, 1, 2, 3, 4)
+
+
+class Figure(NamedTuple):
+    """A measured value. `ok` is whether it meets its goal; None without a goal."""
+
+    value: float
+    unit: str
+    goal: float | None
+    ok: bool | None
+
+
+def at_least(value: float, unit: str, goal: float) -> Figure:
+    return Figure(value, unit, goal, value >= goal)
+
+
+def at_most(value: float, unit: str, goal: float) -> Figure:
+    return Figure(value, unit, goal, value <= goal)
+
+
+class Quiet:
+    """A watch that shows nothing."""
+
+    def say(self, text: str) -> None: ...
+
+    def bar(self, text: str, done: float, total: float) -> None: ...
+
+
+def help_time() -> dict[str, Figure]:
+    """`rlaas --help` as a process of its own, median of seven."""
+    seconds = []
+    for _ in range(7):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "robot_rlaas.cli", "--help"], check=True, stdout=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - start)
+    return {"help_time": at_most(median(seconds), "s", 0.5)}
+
+
+def sim_efficiency() -> dict[str, Figure]:
+    """Physics steps per second inside the environment over those of the bare batch, same model, same states."""
+    cell = Cell.load(CELL)
+    env = cell.env(128, 0, Space.SHOW)
+    expert = InsertionExpert(cell.spec, env.contract, env.nsim)
+    substeps, periods = env.backend.substeps, 160
+    states, controls = [], []
+    observation = env.reset()
+    inside = 0.0
+    for _ in range(periods):
+        action = expert.act(observation)
+        states.append(_state(env.backend.batch))
+        start = time.perf_counter()
+        step = env.step(action)
+        inside += time.perf_counter() - start
+        controls.append(env.controller.setpoints(substeps))
+        expert.reset(step.rows)
+        observation = step.observation
+    bare = _bare(cell, env, states, controls)
+    rate = periods * env.nsim / inside
+    return {
+        f"sim_efficiency/{CELL}": Figure(bare / inside, "1", None, None),
+        f"control_steps/{CELL}": at_least(rate, "1/s", 6400),
+    }
+
+
+def _state(batch: Batch) -> dict[str, np.ndarray]:
+    names = ("qpos", "qvel", "mocap_pos", "mocap_quat", "history", "qacc_warmstart")
+    return {name: batch.bind(name).copy() for name in names}
+
+
+def _bare(cell: Cell, env, states: list, controls: list) -> float:
+    """Seconds that the bare batch takes for the same substeps from the same states."""
+    batch = env.backend.batch
+    seconds = 0.0
+    for state, control in zip(states, controls):
+        for name, values in state.items():
+            batch.bind(name)[:] = values
+        start = time.perf_counter()
+        for k in range(control.shape[1]):
+            batch.ctrl = control[:, k]
+            batch.step()
+        seconds += time.perf_counter() - start
+    return seconds
+
+
+def train_and_qualify(recipe: Recipe, seed: int) -> tuple[float, dict]:
+    """Seconds for demonstrations and training, and the report of 1,000 fresh episodes."""
+    with TemporaryDirectory() as folder:
+        out, watch = Path(folder), Quiet()
+        start = time.perf_counter()
+        pipeline.demonstrate(CELL, recipe, seed, out / "demonstrations", watch)
+        pipeline.train(CELL, out / "demonstrations", recipe, seed, "cpu", out / "policy", watch)
+        seconds = time.perf_counter() - start
+        pipeline.qualify(CELL, out / "policy", seed, 1000, out / "qualification", watch)
+        report = pipeline.read_json(out / "qualification" / "report.json")
+    assert report is not None
+    return seconds, report
+
+
+def time_to_99() -> dict[str, Figure]:
+    """Seconds from nothing to a policy, and how many of five seeds reach lower_95 >= 0.99."""
+    runs = [train_and_qualify(load_recipe("default"), seed) for seed in SEEDS]
+    good = [report["success"]["lower_95"] >= 0.99 for _, report in runs]
+    forces = [row["value"] for _, r in runs for row in r["requirements"] if row["name"] == "contact_force"]
+    for seed, (seconds, report) in zip(SEEDS, runs):
+        verdicts = {row["name"]: row["verdict"] for row in report["requirements"]}
+        print(f"  seed {seed}: {seconds:.0f} s, {report['success']}, {verdicts}", flush=True)
+    return {
+        f"time_to_99/{CELL}": at_most(median(s for s, _ in runs), "s", 300),
+        f"seeds_at_99/{CELL}": at_least(sum(good), "of 5", 4),
+        f"peak_force_p95/{CELL}": at_most(median(forces), "N", 60),
+    }
+
+
+ABLATIONS: dict[str, Callable[[Recipe], Recipe]] = {
+    "none": lambda r: r,
+    "no demonstrations": lambda r: r.model_copy(update={"clone_steps": 0}),
+    "no noise in demonstrations": lambda r: r.model_copy(update={"demonstration_noise": 0.0}),
+    "no widening": lambda r: r.model_copy(update={"widen": 1.0}),
+    "no averaging": lambda r: r.model_copy(update={"average": 0.0}),
+    "constant exploration": lambda r: r.model_copy(update={"noise_std": (r.noise_std[0], r.noise_std[0])}),
+    "no clock": lambda r: r,
+}
+
+
+def ablation() -> dict[str, Figure]:
+    """Each ingredient left out once, one seed: seconds, success, and 95th percentile of peak forces."""
+    figures = {}
+    recipe = load_recipe("default")
+    clock = insertion.clock
+    for name, change in ABLATIONS.items():
+        if name == "no clock":
+            insertion.clock = lambda cell, steps: 0.0 * clock(cell, steps)
+        try:
+            seconds, report = train_and_qualify(change(recipe), 0)
+        finally:
+            insertion.clock = clock
+        force = next(row["value"] for row in report["requirements"] if row["name"] == "contact_force")
+        figures[f"ablation/{name}/success"] = Figure(report["success"]["rate"], "1", None, None)
+        figures[f"ablation/{name}/seconds"] = Figure(seconds, "s", None, None)
+        figures[f"ablation/{name}/peak_force_p95"] = Figure(force, "N", None, None)
+        print(f"  {name}: {report['success']['rate']:.3f}, {seconds:.0f} s, {force:.0f} N", flush=True)
+    return figures
+
+
+MEASUREMENTS: dict[str, Callable[[], dict[str, Figure]]] = {
+    "help_time": help_time,
+    "sim_efficiency": sim_efficiency,
+    "time_to_99": time_to_99,
+    "ablation": ablation,
+}

@@ -1,0 +1,11 @@
+"""What ament_python needs beside pyproject.toml: the package's marker, its manifest and its launch files."""
+
+from setuptools import setup
+
+setup(
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/robot_rlaas"]),
+        ("share/robot_rlaas", ["package.xml"]),
+        ("share/robot_rlaas/launch", ["launch/deploy.launch.py"]),
+    ]
+)
