@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def write_dataset(
         on_episode: called as each one is stored.
     """
     dataset_type = _lerobot_dataset()
-    with staged_dir(path) as part:
+    with staged_dir(path) as part, _without_image_pass():
         dataset = dataset_type.create(
             repo_id=f"local/{path.name}",
             fps=round(contract.rate_hz),
@@ -87,6 +88,22 @@ def write_dataset(
             for e in episodes
         ]
         write_json(part / "meta" / LINEAGE, {"contract": contract.to_json(), "outcomes": outcomes, **lineage})
+
+
+@contextmanager
+def _without_image_pass() -> Iterator[None]:
+    """Skip LeRobot's pass that embeds images, row by row, into tables without any: most of the time."""
+    import datasets
+    from lerobot.datasets import dataset_writer
+
+    embed = dataset_writer.embed_images
+    dataset_writer.embed_images = lambda table: table
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        dataset_writer.embed_images = embed
+        datasets.enable_progress_bars()
 
 
 def _frames(episode: Episode, task: str):

@@ -24,7 +24,8 @@ AT_HOME_RAD = 0.01
 SETTLE_S = 0.4  # at home, before the wrench is zeroed
 TARE_S = 0.3
 OVER_DEPTH_M = 0.0015  # how much deeper than asked, since nobody sees how the peg sits in the hand
-LIFT = 0.5  # of a full action step
+LIFT_IN_HOLE, LIFT_ABOVE = 0.2, 0.5  # of a full action step
+RELIEF = 0.15  # of the sideways lead, per period of a lift
 NO_ROTATION = np.eye(3)[None]
 
 
@@ -157,8 +158,9 @@ class Cycle:
             self._path = _Path(self._controller.targets[2, 0], self._home, self.cell.period_s)
             return None
         step_m, step_rad = self.cell.control.step_mm / 1000, np.deg2rad(self.cell.control.step_deg)
-        relief = -0.5 * tool.lead[:, :2] / step_m
-        action = np.concatenate([relief, [[LIFT]], -0.5 * tool.lead[:, 5:] / step_rad], axis=1)
+        relief_m, relief_rad = -RELIEF * tool.lead[:, :2], -RELIEF * tool.lead[:, 5:]
+        speed = LIFT_ABOVE if height_m > 0.003 else LIFT_IN_HOLE
+        action = np.concatenate([relief_m / step_m, [[speed]], relief_rad / step_rad], axis=1)
         return self._controller.command(action, tool, NO_ROTATION).target_rad[0]
 
     def _go_home(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:

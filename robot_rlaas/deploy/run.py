@@ -19,6 +19,7 @@ from robot_rlaas.deploy.plan import Process, plan
 from robot_rlaas.files import write_json
 
 STOP_S = 5.0
+RESULTS = ("deployment.json", "score.json", "supervisor.json", "policy.json")
 STOP_ORDER = ("conductor", "policy", "supervisor", "virtual_arm", "recorder")
 
 
@@ -93,23 +94,22 @@ def deploy(
         domain_id = random.SystemRandom().randint(1, 100)
     out, loaded = Path(out), load_bundle(bundle)
     processes = plan(loaded, out, attempts=attempts, arm=arm, plant=plant, seed=seed, domain_id=domain_id)
-    results = ["deployment.json", "score.json", "supervisor.json", "policy.json"]
-    for name in results:
+    for name in RESULTS:
         (out / name).unlink(missing_ok=True)
     start = time.monotonic()
     with started(processes, out) as running:
         follow(running, out, on_event)
     supervisor, policy = (json.loads((out / f"{name}.json").read_text()) for name in ("supervisor", "policy"))
-    counted_by = "virtual_arm" if arm == "virtual" else "policy"
-    score = json.loads((out / "score.json").read_text())["attempts"] if arm == "virtual" else policy["results"]
+    scored = json.loads((out / "score.json").read_text())["attempts"] if arm == "virtual" else policy["results"]
+    counted = tuple(scored[:attempts])
     deployment = Deployment(
-        attempts=tuple(score[:attempts]),
-        successes=sum(attempt["success"] for attempt in score[:attempts]),
+        attempts=counted,
+        successes=sum(attempt["success"] for attempt in counted),
         violations=supervisor["violations"],
         supervisor=supervisor,
         latency=policy["latency"],
         wall_s=time.monotonic() - start,
-        counted_by=counted_by,
+        counted_by="virtual_arm" if arm == "virtual" else "policy",
         arm=arm,
         plant=plant,
         seed=seed,

@@ -16,8 +16,8 @@ XYZ = ("x", "y", "z")
 DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight at the plate
 FREE_FORCE = 0.5  # contact below this fraction of the limit costs nothing
 SEARCH_PERIOD_S = 0.6
-FORCE_WEIGHT = 1.5
-DONE_REWARD = 3.0
+FORCE_WEIGHT = 2.0
+DONE_REWARD = 5.0
 TIME_COST = -0.008  # per period
 STAGES = ("approach", "search", "insert", "done")
 

@@ -14,7 +14,8 @@ def test_predicts_what_the_whole_cell_does(workcell, motions, hidden):
     motion = follow(workcell, quiet, motions[1].setpoints(RATE_HZ), np.random.default_rng(0))
     log = JointLog(motion.time_s, motion.q_rad, motion.time_s, motion.command_rad)
     arm = Arm(workcell)
-    assert np.abs(arm.predict(log, truth(hidden))[0] - log.q_rad).max() < 1e-6
+    error_rad = np.abs(arm.predict(log, truth(hidden))[0] - log.q_rad)
+    assert error_rad.max() < 2e-5  # the start is read from the log, as of a real arm, and friction remembers it
     assert np.sqrt(np.mean((arm.predict(log, arm.nominal())[0] - log.q_rad) ** 2)) > 1e-3
 
 

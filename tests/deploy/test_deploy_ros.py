@@ -84,7 +84,8 @@ def test_the_arm_counts_two_insertions_and_the_supervisor_no_violation(run):
     assert deployment.violations == 0, deployment.supervisor
     assert deployment.supervisor["targets"] > 100
     assert 0 < deployment.latency["p50_s"] < 0.05
-    assert all(0 < a["cycle_time_s"] < 8 and 0 < a["peak_force_N"] < 100 for a in deployment.attempts)
+    assert all(0 < a["cycle_time_s"] < 8 for a in deployment.attempts)
+    assert all(0 < max(a["peak_force_N"], a["way_back_force_N"]) < 100 for a in deployment.attempts)
     assert [e for e in run.events if e.startswith("attempt 2 of 2: success")]
 
 

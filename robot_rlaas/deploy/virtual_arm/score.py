@@ -31,7 +31,8 @@ class Attempt(NamedTuple):
         started: the tool left home.
         success: the peg was as deep as the task asks within its timeout.
         cycle_time_s: from leaving home to success; None without success.
-        peak_force_N: largest contact force until the next part was called for, so the way back counts too.
+        peak_force_N: largest contact force until success or timeout: what the cell's requirement is about.
+        way_back_force_N: largest contact force after that, until the next part was called for.
         keep_out: the tool entered a keep-out box.
         stage: the furthest stage, an index into insertion.STAGES.
     """
@@ -41,6 +42,7 @@ class Attempt(NamedTuple):
     success: bool
     cycle_time_s: float | None
     peak_force_N: float
+    way_back_force_N: float
     keep_out: bool
     stage: int
 
@@ -77,8 +79,12 @@ class Scorekeeper:
         self._height_m = float(at.tip_m[0, 2])
         self._start(time_s, tool.p[0])
         now = self._now
-        peak, keep_out = max(now.peak_force_N, contact_N), bool(inside_keep_out(self._envelope, tool)[0])
-        self._now = now._replace(peak_force_N=float(peak), keep_out=now.keep_out or keep_out)
+        keep_out = now.keep_out or bool(inside_keep_out(self._envelope, tool)[0])
+        if self._ended:
+            now = now._replace(way_back_force_N=max(now.way_back_force_N, contact_N))
+        else:
+            now = now._replace(peak_force_N=max(now.peak_force_N, contact_N))
+        self._now = now._replace(keep_out=keep_out)
         if not now.started or self._ended:
             return
         elapsed_s, done = time_s - self._started_s, bool(at.done[0])
@@ -101,7 +107,7 @@ class Scorekeeper:
 
     def _open(self, part: Part) -> None:
         self._part = part
-        self._now = Attempt(part.episode, False, False, None, 0.0, False, 0)
+        self._now = Attempt(part.episode, False, False, None, 0.0, 0.0, False, 0)
         self._ended, self._started_s = False, 0.0
         self._rest_m: np.ndarray | None = None
         self._height_m = 0.0
