@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from robot_rlaas.calibrate.files import write_atomically
+from robot_rlaas.files import write_atomic
 from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.strict_yaml import load_spec
 
@@ -16,7 +16,7 @@ def save(calibration: Calibration, path: Path) -> None:
     text = yaml.safe_dump(
         calibration.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=160, allow_unicode=True
     )
-    write_atomically(path, (HEAD + text).encode())
+    write_atomic(path, (HEAD + text).encode())
 
 
 def load(path: Path) -> Calibration:

@@ -11,7 +11,7 @@ import numpy as np
 
 from robot_rlaas.calibrate.arm import Arm
 from robot_rlaas.calibrate.calibration import save
-from robot_rlaas.calibrate.files import sha256, write_atomically
+from robot_rlaas.files import sha256_file, write_atomic
 from robot_rlaas.calibrate.fit import Fit, fit
 from robot_rlaas.calibrate.log import JointLog, read_log
 from robot_rlaas.calibrate.plot import draw
@@ -36,7 +36,7 @@ def calibrate(
     Raises:
         InputError: if a log cannot be used, or both are the same; nothing is written then.
     """
-    files = [DataFile(file=path.name, sha256=sha256(path)) for path in (log_fit, log_heldout)]
+    files = [DataFile(file=path.name, sha256=sha256_file(path)) for path in (log_fit, log_heldout)]
     if files[0].sha256 == files[1].sha256:
         raise InputError("the log to judge on is the log to fit", file=log_heldout, fix="record a second motion")
     fitted, heldout = (read_log(path, workcell.profile) for path in (log_fit, log_heldout))
@@ -59,7 +59,7 @@ def calibrate(
         estimates=tuple(e.model_copy(update=_short(e.model_dump(include=_NUMBERS))) for e in found.estimates),
         covariance=_short(found.covariance.tolist()),
     )
-    write_atomically(out / PICTURE, draw(calibration, heldout, before, after))
+    write_atomic(out / PICTURE, draw(calibration, heldout, before, after))
     save(calibration, out / CALIBRATION)
     on_event(f"{'accepted' if accepted else 'not accepted'}: {reason}")
     return calibration

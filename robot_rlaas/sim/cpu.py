@@ -35,7 +35,7 @@ class CpuBackend:
         self._sensordata, self._warning = bind("sensordata"), np.zeros(nsim, bool)
         self._body_pos, self._body_quat = expand("body_pos"), expand("body_quat")
         self._friction = expand("geom_friction")
-        self._damping, self._frictionloss = expand("dof_damping"), expand("dof_frictionloss")
+        self._frictionloss = expand("dof_frictionloss")
         self._gain, self._bias, self._delay = (
             expand("actuator_gainprm"),
             expand("actuator_biasprm"),
@@ -59,10 +59,10 @@ class CpuBackend:
         self._body_pos[ids, nominal.peg_body] = nominal.peg_m + start.hand_m
         self._body_quat[ids, nominal.peg_body] = _quaternions(start.hand_rad)
         self._friction[ids, nominal.peg_geom, 0] = start.friction
-        self._damping[ids] = nominal.damping * start.damping_scale
         self._frictionloss[ids] = start.joint_friction_Nm
         self._gain[ids, :, 0] = nominal.gain * start.gain_scale
         self._bias[ids, :, 1] = -nominal.gain * start.gain_scale
+        self._bias[ids, :, 2] = -nominal.damping * start.damping_scale
         self._delay[ids] = start.delay_s[:, None]
         self._batch.set_const(ids)
         self._batch.forward(ids)
@@ -100,7 +100,7 @@ class _Nominal:
         self.peg_geom = model.geom("peg").id
         self.peg_m = model.body("peg").pos.copy()
         self.plate_m = np.array(cell.task.plate.top_mm) / 1000
-        self.damping = model.dof_damping.copy()
+        self.damping = -model.actuator_biasprm[:, 2]
         self.gain = model.actuator_gainprm[:, 0].copy()
 
 

@@ -112,7 +112,7 @@ class VirtualArm:
         model.actuator_gainprm[self._servo, 0] = gain
         model.actuator_biasprm[self._servo, 1] = -gain
         model.actuator_delay[self._servo] = plant.command_delay_s
-        model.dof_damping[self._dof] *= np.array(plant.joint_damping_scale)
+        model.actuator_biasprm[self._servo, 2] *= np.array(plant.joint_damping_scale)
         model.dof_frictionloss[self._dof] = plant.joint_friction_Nm
         model.dof_armature[self._dof] *= np.array(plant.armature_scale)
         mujoco.mj_setConst(model, self._scratch)
