@@ -4,9 +4,9 @@ from pathlib import Path
 
 import yaml
 
-from robot_rlaas.files import write_atomic
 from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.strict_yaml import load_spec
+from robot_rlaas.files import write_atomic
 
 HEAD = "# How one arm differs from the nominal model of its cell. Scales multiply the nominal value.\n"
 

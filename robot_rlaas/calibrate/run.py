@@ -11,13 +11,13 @@ import numpy as np
 
 from robot_rlaas.calibrate.arm import Arm
 from robot_rlaas.calibrate.calibration import save
-from robot_rlaas.files import sha256_file, write_atomic
 from robot_rlaas.calibrate.fit import Fit, fit
 from robot_rlaas.calibrate.log import JointLog, read_log
 from robot_rlaas.calibrate.plot import draw
 from robot_rlaas.cell.calibration import Calibration, DataFile, TrackingError
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.files import sha256_file, write_atomic
 from robot_rlaas.sim.model import Workcell
 
 CALIBRATION, PICTURE = "calibration.yaml", "calibration.svg"
