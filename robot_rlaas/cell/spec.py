@@ -99,8 +99,8 @@ class Control(Spec):
     """How the policy moves the tool: a bounded step of the tool pose per control period.
 
     `leash_*` bounds how far the commanded tool pose may run ahead of the measured one (reference limiting, as in SERL,
-    arXiv 2401.16013). Where the wrist feels more than `soft_force_N`, that lead is cut in proportion before the policy's
-    step is added: a stiff servo then yields instead of pushing on.
+    arXiv 2401.16013). Where the wrist feels more than `soft_force_N`, that lead is cut in proportion before the
+    policy's step is added: a stiff servo then yields instead of pushing on.
     """
 
     rate_hz: Annotated[float, Field(gt=0, le=100)]

@@ -196,7 +196,7 @@ class Cycle:
 
     def _force_N(self, sensed: Sensed) -> np.ndarray:
         """(1,) magnitude of the tared wrist force."""
-        return np.linalg.norm(sensed.wrench[:3] - self._zero[:3])[None]
+        return np.linalg.norm((sensed.wrench - self._zero)[None, :3], axis=1)
 
     def _run(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
         assert sensed.plate is not None

@@ -110,7 +110,7 @@ def improve(
     Returns:
         The best validation.
     """
-    follow = _Follow(recipe, validate, on_progress)
+    follow = _Follow(model.policy, recipe, validate, on_progress)
     if recipe.critic_warmup:
         frozen = actor_parameters(model.policy)
         for parameter in frozen:
@@ -125,8 +125,15 @@ def improve(
 class _Follow(BaseCallback):
     """Schedules the noise, averages the actor, validates and stops."""
 
-    def __init__(self, recipe: Recipe, validate: Callable[[], Validation], report: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        policy: ActorCriticPolicy,
+        recipe: Recipe,
+        validate: Callable[[], Validation],
+        report: Callable[[Progress], None],
+    ) -> None:
         super().__init__()
+        self._policy = policy
         self._recipe, self._validate, self._report = recipe, validate, report
         self._recent: list[Outcome] = []
         self._updates, self._began = 0, time.monotonic()
@@ -134,8 +141,8 @@ class _Follow(BaseCallback):
         self._best_weights: list[torch.Tensor] = []
 
     def _on_training_start(self) -> None:
-        self._average = Averaged(self.model.policy, self._recipe.average)
-        self.model.policy.log_std.requires_grad_(False)
+        self._average = Averaged(self._policy, self._recipe.average)
+        self._policy.log_std.requires_grad_(False)
         self._vec_env.on_outcome = self._recent.append
         self._vec_env.term_sums.clear()
 
@@ -146,7 +153,7 @@ class _Follow(BaseCallback):
     def _on_rollout_start(self) -> None:
         share = min(1.0, self.num_timesteps / self._recipe.budget_steps)
         first, last = np.log(self._recipe.noise_std)
-        self.model.policy.log_std.data.fill_(float(first + (last - first) * share))
+        self._policy.log_std.data.fill_(float(first + (last - first) * share))
         if self._updates:
             self._average.update()
 
@@ -180,7 +187,7 @@ class _Follow(BaseCallback):
         validation = self._validate()
         if self.best is None or validation.score >= self.best.score:
             self.best = validation
-            self._best_weights = [p.detach().clone() for p in actor_parameters(self.model.policy)]
+            self._best_weights = [p.detach().clone() for p in actor_parameters(self._policy)]
         self._average.swap()
         return validation
 
@@ -188,7 +195,7 @@ class _Follow(BaseCallback):
         """Leave the best averaged actor in the model."""
         if self.best is None:
             self._judge()
-        for live, best in zip(actor_parameters(self.model.policy), self._best_weights):
+        for live, best in zip(actor_parameters(self._policy), self._best_weights):
             live.data.copy_(best)
         assert self.best is not None
         return self.best

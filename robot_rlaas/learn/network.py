@@ -1,7 +1,7 @@
 """The policy network: SB3's MlpPolicy with the normaliser in front, and how it leaves as stock SB3 and as ONNX."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -25,6 +25,8 @@ class Normaliser(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Box, mean: np.ndarray, std: np.ndarray) -> None:
         super().__init__(observation_space, features_dim=int(observation_space.shape[0]))
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.as_tensor(np.maximum(std, SMALLEST_STD), dtype=torch.float32))
 
@@ -53,7 +55,14 @@ def fold_normaliser(policy: ActorCriticPolicy) -> dict[str, torch.Tensor]:
 
 def save_stock(model: PPO, path: Path) -> None:
     """Save as a zip that `stable_baselines3.PPO.load` reads where this package is not installed."""
-    stock = PPO("MlpPolicy", None, device="cpu", seed=model.seed, policy_kwargs=_plain(model), _init_setup_model=False)
+    stock = PPO(
+        "MlpPolicy",
+        cast(Any, None),
+        device="cpu",
+        seed=model.seed,
+        policy_kwargs=_plain(model),
+        _init_setup_model=False,
+    )
     stock.observation_space, stock.action_space, stock.n_envs = model.observation_space, model.action_space, 1
     stock._setup_model()
     stock.policy.load_state_dict(fold_normaliser(model.policy))
@@ -71,7 +80,8 @@ def export_onnx(policy: ActorCriticPolicy, path: Path) -> None:
 
     The graph is written node by node: it is the same bytes for the same weights, whatever exporter torch has.
     """
-    normaliser, hidden = policy.pi_features_extractor, policy.mlp_extractor.policy_net
+    normaliser = cast(Normaliser, policy.pi_features_extractor)
+    hidden = list(cast(nn.Sequential, policy.mlp_extractor.policy_net))
     weights = {"mean": normaliser.mean, "std": normaliser.std, "low": torch.tensor(-1.0), "high": torch.tensor(1.0)}
     nodes = [
         onnx.helper.make_node("Sub", ["observation", "mean"], ["centred"]),
@@ -86,7 +96,7 @@ def export_onnx(policy: ActorCriticPolicy, path: Path) -> None:
         last = i == len(layers)
         clip = onnx.helper.make_node("Clip", [f"y{i}", "low", "high"], ["action"])
         nodes.append(clip if last else onnx.helper.make_node("Tanh", [f"y{i}"], [f"x{i + 1}"]))
-    sizes = {"observation": policy.observation_space.shape[0], "action": policy.action_space.shape[0]}
+    sizes = {"observation": len(normaliser.mean), "action": policy.action_net.out_features}
     ends = [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, ["n", size]) for k, size in sizes.items()]
     tensors = [onnx.numpy_helper.from_array(w.detach().cpu().numpy(), name) for name, w in weights.items()]
     graph = onnx.helper.make_graph(nodes, "policy", ends[:1], ends[1:], tensors)
