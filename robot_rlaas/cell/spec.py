@@ -98,9 +98,8 @@ class Sensing(Spec):
 class Control(Spec):
     """How the policy moves the tool: a bounded step of the tool pose per control period.
 
-    `leash_*` bounds how far the commanded tool pose may run ahead of the measured one (reference limiting, as in SERL,
-    arXiv 2401.16013). Where the wrist feels more than `soft_force_N`, that lead is cut in proportion before the
-    policy's step is added: a stiff servo then yields instead of pushing on.
+    `leash_*` bounds how far the commanded tool pose may run ahead of the measured one, so that the arm does not wind up
+    against what holds it (reference limiting, as in SERL, arXiv 2401.16013).
     """
 
     rate_hz: Annotated[float, Field(gt=0, le=100)]
@@ -108,7 +107,6 @@ class Control(Spec):
     step_deg: PositiveFloat
     leash_mm: PositiveFloat
     leash_deg: PositiveFloat
-    soft_force_N: PositiveFloat
     joint_speed_rad_s: PositiveFloat
     joint_acceleration_rad_s2: PositiveFloat
 

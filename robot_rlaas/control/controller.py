@@ -59,7 +59,7 @@ class ToolController:
         reference, measured = Pose(both.R[:count], both.p[:count]), Pose(both.R[count:], both.p[count:])
         return ToolState(measured, pose_error(reference, measured))
 
-    def command(self, action: Array, state: ToolState, R_base_task: Array, force_N: Array) -> Filtered:
+    def command(self, action: Array, state: ToolState, R_base_task: Array) -> Filtered:
         """Take one step of the tool.
 
         Args:
@@ -67,7 +67,6 @@ class ToolController:
                 `step_mm` and `step_deg`. Values outside are clipped; a NaN stands still.
             state: from `state`, in the same period.
             R_base_task: (n, 3, 3) the task frame, as observed. Its z is the base frame's.
-            force_N: (n,) magnitude of the force that the wrist feels, tared.
 
         Returns:
             The joint targets for the coming period and what the safety filter changed.
@@ -75,10 +74,8 @@ class ToolController:
         xp = array_namespace(action)
         action = xp.clip(xp.where(xp.isfinite(action), action, 0.0), -1.0, 1.0)
         step_m = rotate(R_base_task, action[:, :3] * (self.control.step_mm / 1000))
-        soft = self.control.soft_force_N
-        lead = state.lead * (soft / xp.maximum(force_N, soft + 0.0 * force_N))[:, None]
-        lead_m = clip_norm(lead[:, :3] + step_m, self.control.leash_mm / 1000)
-        turned = about_z(action[:, 3] * np.deg2rad(self.control.step_deg)) @ matrix_from_vector(lead[:, 3:])
+        lead_m = clip_norm(state.lead[:, :3] + step_m, self.control.leash_mm / 1000)
+        turned = about_z(action[:, 3] * np.deg2rad(self.control.step_deg)) @ matrix_from_vector(state.lead[:, 3:])
         lead_rad = clip_norm(rotation_vector(turned), np.deg2rad(self.control.leash_deg))
         wanted = Pose(matrix_from_vector(lead_rad) @ state.measured.R, state.measured.p + lead_m)
         before, last = self._targets[1], self._targets[2]

@@ -161,7 +161,7 @@ class Cycle:
         relief_m, relief_rad = -RELIEF * tool.lead[:, :2], -RELIEF * tool.lead[:, 5:]
         speed = LIFT_ABOVE if height_m > 0.003 else LIFT_IN_HOLE
         action = np.concatenate([relief_m / step_m, [[speed]], relief_rad / step_rad], axis=1)
-        return self._controller.command(action, tool, NO_ROTATION, self._force_N(sensed)).target_rad[0]
+        return self._controller.command(action, tool, NO_ROTATION).target_rad[0]
 
     def _go_home(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
         assert self._path is not None
@@ -194,10 +194,6 @@ class Cycle:
             self._policy.reset(np.arange(1))
             self._enter(Phase.RUN, sensed.time_s + self.cell.period_s)
 
-    def _force_N(self, sensed: Sensed) -> np.ndarray:
-        """(1,) magnitude of the tared wrist force."""
-        return np.linalg.norm((sensed.wrench - self._zero)[None, :3], axis=1)
-
     def _run(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
         assert sensed.plate is not None
         wrench = (sensed.wrench - self._zero)[None]
@@ -215,7 +211,7 @@ class Cycle:
         self._steps += 1
         action = self._policy.act(self._contract.pack(features))
         self._action = np.clip(np.nan_to_num(action), -1.0, 1.0)
-        return self._controller.command(action, tool, sensed.plate.R, self._force_N(sensed)).target_rad[0]
+        return self._controller.command(action, tool, sensed.plate.R).target_rad[0]
 
 
 class _Path:

@@ -90,7 +90,7 @@ class BatchEnv:
         self.observation = np.zeros((n, self.contract.observation_size), dtype=np.float32)
         self._R_hand = np.zeros((n, 3, 3))
         self._hole, self._task = _poses(n), _poses(n)
-        self._tool, self._force = ToolState(_poses(n), np.zeros((n, 6))), np.zeros(n)
+        self._tool = ToolState(_poses(n), np.zeros((n, 6)))
         self._draw = Draw(*(np.zeros((n, *row.shape[1:])) for row in draw(cell, seed, space, np.zeros(1))))
 
     def reset(self) -> np.ndarray:
@@ -100,12 +100,12 @@ class BatchEnv:
 
     def step(self, action: np.ndarray) -> Step:
         """Take actions (n, action_size) for one control period."""
-        self.controller.command(action, self._tool, self._task.R, self._force)
+        self.controller.command(action, self._tool, self._task.R)
         physics = self.backend.step(self.controller.setpoints(self.backend.substeps))
         self._steps += 1
         self._last_action = np.clip(np.nan_to_num(action), -1.0, 1.0)
         look = self._look(np.arange(self.nsim), physics)
-        self._tool, self._force, observation, at = look.tool, look.force_N, look.observation, look.at
+        self._tool, observation, at = look.tool, look.observation, look.at
         peak = np.maximum(self._peak, physics.contact_N)
         terms = self._reward(look, peak)
         reward = np.sum(list(terms.values()), axis=0)
@@ -149,7 +149,6 @@ class BatchEnv:
         look = self._look(ids, physics)
         _put(self._tool.measured, ids, look.tool.measured)
         self._tool.lead[ids] = look.tool.lead
-        self._force[ids] = look.force_N
         self.observation[ids] = look.observation
         self._potential[ids] = insertion.potential(self.cell, look.at)
 
@@ -165,8 +164,7 @@ class BatchEnv:
         tip = insertion.peg_tip(true_tool, d.hand_m[ids], self._R_hand[ids], length_m)
         at = insertion.progress(self.cell, _rows(self._hole, ids), tip)
         keep_out = inside_keep_out(self.workcell.envelope, true_tool)
-        force = np.sqrt((wrench[:, :3] ** 2).sum(1))
-        return _Look(tool, force, self.contract.pack(features), at, keep_out)
+        return _Look(tool, self.contract.pack(features), at, keep_out)
 
     def _reward(self, look: "_Look", peak: np.ndarray) -> dict[str, np.ndarray]:
         potential = insertion.potential(self.cell, look.at)
@@ -197,7 +195,6 @@ class BatchEnv:
 
 class _Look(NamedTuple):
     tool: ToolState
-    force_N: np.ndarray
     observation: np.ndarray
     at: insertion.Progress
     keep_out: np.ndarray

@@ -82,7 +82,7 @@ def export_onnx(policy: ActorCriticPolicy, path: Path) -> None:
     """
     normaliser = cast(Normaliser, policy.pi_features_extractor)
     hidden = list(cast(nn.Sequential, policy.mlp_extractor.policy_net))
-    weights = {"mean": normaliser.mean, "std": normaliser.std, "low": torch.tensor(-1.0), "high": torch.tensor(1.0)}
+    weights: dict[str, torch.Tensor] = {"mean": normaliser.mean, "std": normaliser.std, "low": torch.tensor(-1.0), "high": torch.tensor(1.0)}
     nodes = [
         onnx.helper.make_node("Sub", ["observation", "mean"], ["centred"]),
         onnx.helper.make_node("Div", ["centred", "std"], ["x0"]),

@@ -32,7 +32,7 @@ def descend(arm: VirtualArm, periods: int) -> np.ndarray:
     controller.reset(HOME[None])
     setpoints = []
     for _ in range(periods):
-        controller.command(DOWN, controller.state(controller.targets[2]), np.eye(3)[None], np.zeros(1))
+        controller.command(DOWN, controller.state(controller.targets[2]), np.eye(3)[None])
         setpoints.append(controller.setpoints(10)[0])
     return np.array(setpoints)
 
