@@ -83,6 +83,28 @@ def observe(task: Pose, tool: ToolState, wrench: Array, last_action: Array, cloc
     }
 
 
+PRIVILEGED_AXES = (
+    *("tip_x", "tip_y", "tip_z"),
+    *("turn_x", "turn_y", "turn_z"),
+    *("peak_force", "friction"),
+)
+
+
+def privileged(cell: CellSpec, tip_m: Array, R_hole_peg: Array, peak_N: Array, friction: Array) -> Array:
+    """What only the simulator knows and only a critic may see, (n, 8), each of order one.
+
+    Args:
+        tip_m: (n, 3) the peg's true tip in the hole's true frame.
+        R_hole_peg: (n, 3, 3) the peg's true orientation in it.
+        peak_N: (n,) largest contact force so far.
+        friction: (n,).
+    """
+    xp = array_namespace(tip_m)
+    turn = rotation_vector(R_hole_peg @ xp.asarray(DOWN))
+    peak = peak_N / cell.requirements.contact_force_N.limit
+    return xp.concat([tip_m / 0.01, turn / 0.03, xp.stack([peak, friction / 0.3], axis=-1)], axis=-1)
+
+
 class Progress(NamedTuple):
     """Where the peg truly is, in the hole's true frame.
 

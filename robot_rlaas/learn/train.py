@@ -95,7 +95,7 @@ def train(
     best = improve(model, recipe, validate, follow)
     with staged_dir(out) as part:
         part.mkdir()
-        export_onnx(model.policy, part / "policy.onnx")
+        export_onnx(model.policy, training_env.contract.observation_size, part / "policy.onnx")
         save_stock(model, part / "sb3_model.zip")
         _write_curve(curve, part / "progress.csv")
         write_json(part / "policy.json", _description(cell, training_env, recipe, seed, provenance, cloned, best))
