@@ -57,7 +57,7 @@ def make_model(env: BatchVecEnv, recipe: Recipe, mean: np.ndarray, std: np.ndarr
         device: "cpu" or "cuda".
     """
     first, last = recipe.learning_rate
-    hidden = env.observation_space.shape[0] - len(mean)
+    hidden = int(np.prod(env.observation_space.shape or ())) - len(mean)
     mean, std = np.concatenate([mean, np.zeros(hidden)]), np.concatenate([std, np.ones(hidden)])
     model = PPO(
         "MlpPolicy",
