@@ -8,7 +8,7 @@ from robot_rlaas.cell.seeds import Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ToolController, ToolState
 from robot_rlaas.control.kinematics import Pose, tool_pose
-from robot_rlaas.control.rotation import matrix_from_vector, transpose
+from robot_rlaas.control.rotation import matrix_from_vector
 from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env import insertion
 from robot_rlaas.sim.backend import Backend, Physics
@@ -50,8 +50,6 @@ class Step(NamedTuple):
         done: (n,) bool: the episode ended, by success or timeout.
         truncated: (n,) bool: it ended by timeout.
         final_observation: (n, observation_size): the observation before any reset.
-        privileged: (n, 8) what only a critic may see, named by insertion.PRIVILEGED_AXES, beside `observation`.
-        final_privileged: (n, 8) the same beside `final_observation`.
         outcomes: one per ended episode, in the order of their rows.
         rows: the rows they ended in.
     """
@@ -62,8 +60,6 @@ class Step(NamedTuple):
     done: np.ndarray
     truncated: np.ndarray
     final_observation: np.ndarray
-    privileged: np.ndarray
-    final_privileged: np.ndarray
     outcomes: list[Outcome]
     rows: np.ndarray
 
@@ -92,7 +88,6 @@ class BatchEnv:
         self._tare, self._last_action = np.zeros((n, 6)), np.zeros((n, self.contract.action_size))
         self._potential = np.zeros(n)
         self.observation = np.zeros((n, self.contract.observation_size), dtype=np.float32)
-        self.privileged = np.zeros((n, len(insertion.PRIVILEGED_AXES)), dtype=np.float32)
         self._R_hand = np.zeros((n, 3, 3))
         self._hole, self._task = _poses(n), _poses(n)
         self._tool = ToolState(_poses(n), np.zeros((n, 6)))
@@ -119,14 +114,11 @@ class BatchEnv:
         done = at.done | timeout | physics.bad
         rows = np.flatnonzero(done)
         outcomes = [self._outcome(int(i), bool(at.done[i] and not physics.bad[i])) for i in rows]
-        privileged = self._privileged(np.arange(self.nsim), look)
-        self.observation, self.privileged = observation, privileged
+        self.observation = observation
         if len(rows):
-            self.observation, self.privileged = observation.copy(), privileged.copy()
+            self.observation = observation.copy()
             self._begin(rows)
-        truncated = done & ~at.done
-        now, end = (self.observation, self.privileged), (observation, privileged)
-        return Step(now[0], reward, terms, done, truncated, end[0], now[1], end[1], outcomes, rows)
+        return Step(self.observation, reward, terms, done, done & ~at.done, observation, outcomes, rows)
 
     @property
     def draw(self) -> Draw:
@@ -158,7 +150,6 @@ class BatchEnv:
         _put(self._tool.measured, ids, look.tool.measured)
         self._tool.lead[ids] = look.tool.lead
         self.observation[ids] = look.observation
-        self.privileged[ids] = self._privileged(ids, look)
         self._potential[ids] = insertion.potential(self.cell, look.at)
 
     def _look(self, ids: np.ndarray, physics: Physics) -> "_Look":
@@ -173,12 +164,7 @@ class BatchEnv:
         tip = insertion.peg_tip(true_tool, d.hand_m[ids], self._R_hand[ids], length_m)
         at = insertion.progress(self.cell, _rows(self._hole, ids), tip)
         keep_out = inside_keep_out(self.workcell.envelope, true_tool)
-        R_hole_peg = transpose(self._hole.R[ids]) @ true_tool.R @ self._R_hand[ids]
-        return _Look(tool, self.contract.pack(features), at, R_hole_peg, keep_out)
-
-    def _privileged(self, ids: np.ndarray, look: "_Look") -> np.ndarray:
-        values = (look.at.tip_m, look.R_hole_peg, self._peak[ids], self._draw.friction[ids])
-        return insertion.privileged(self.cell, *values).astype(np.float32)
+        return _Look(tool, self.contract.pack(features), at, keep_out)
 
     def _reward(self, look: "_Look", peak: np.ndarray) -> dict[str, np.ndarray]:
         potential = insertion.potential(self.cell, look.at)
@@ -211,7 +197,6 @@ class _Look(NamedTuple):
     tool: ToolState
     observation: np.ndarray
     at: insertion.Progress
-    R_hole_peg: np.ndarray
     keep_out: np.ndarray
 
 

@@ -16,7 +16,7 @@ XYZ = ("x", "y", "z")
 DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight at the plate
 FREE_FORCE = 0.5  # contact below this fraction of the limit costs nothing
 SEARCH_PERIOD_S = 0.6
-FORCE_WEIGHT = 2.0
+FORCE_WEIGHT = 1.75
 DONE_REWARD = 5.0
 TIME_COST = -0.008  # per period
 STAGES = ("approach", "search", "insert", "done")
@@ -81,28 +81,6 @@ def observe(task: Pose, tool: ToolState, wrench: Array, last_action: Array, cloc
         "last_action": last_action,
         "clock": clock,
     }
-
-
-PRIVILEGED_AXES = (
-    *("tip_x", "tip_y", "tip_z"),
-    *("turn_x", "turn_y", "turn_z"),
-    *("peak_force", "friction"),
-)
-
-
-def privileged(cell: CellSpec, tip_m: Array, R_hole_peg: Array, peak_N: Array, friction: Array) -> Array:
-    """What only the simulator knows and only a critic may see, (n, 8), each of order one.
-
-    Args:
-        tip_m: (n, 3) the peg's true tip in the hole's true frame.
-        R_hole_peg: (n, 3, 3) the peg's true orientation in it.
-        peak_N: (n,) largest contact force so far.
-        friction: (n,).
-    """
-    xp = array_namespace(tip_m)
-    turn = rotation_vector(R_hole_peg @ xp.asarray(DOWN))
-    peak = peak_N / cell.requirements.contact_force_N.limit
-    return xp.concat([tip_m / 0.01, turn / 0.03, xp.stack([peak, friction / 0.3], axis=-1)], axis=-1)
 
 
 class Progress(NamedTuple):

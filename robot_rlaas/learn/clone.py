@@ -6,7 +6,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.data.episode import Episode
-from robot_rlaas.learn.network import mean_action, padded
+from robot_rlaas.learn.network import mean_action
 
 BATCH = 256
 LEARNING_RATE = 1e-3
@@ -63,7 +63,7 @@ def clone(policy: ActorCriticPolicy, episodes: list[Episode], steps: int, discou
     for _ in range(steps):
         batch = torch.as_tensor(rng.integers(0, len(action), BATCH))
         error = (mean_action(policy, observation[batch]) - action[batch]).square().mean()
-        value_error = (policy.predict_values(padded(policy, observation[batch]))[:, 0] - to_go[batch]).square().mean()
+        value_error = (policy.predict_values(observation[batch])[:, 0] - to_go[batch]).square().mean()
         optimiser.zero_grad()
         (error + 0.5 * value_error).backward()
         optimiser.step()

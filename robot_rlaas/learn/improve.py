@@ -11,7 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from robot_rlaas.env.batch import Outcome
-from robot_rlaas.learn.network import Normaliser, blind_actor
+from robot_rlaas.learn.network import Normaliser
 from robot_rlaas.learn.recipe import Recipe
 from robot_rlaas.learn.vec_env import BatchVecEnv
 
@@ -47,19 +47,9 @@ class Validation(NamedTuple):
 
 
 def make_model(env: BatchVecEnv, recipe: Recipe, mean: np.ndarray, std: np.ndarray, seed: int, device: str) -> PPO:
-    """A PPO model over stock MlpPolicy with the normaliser in front.
-
-    Args:
-        env: its observations may end with what only the critic sees.
-        recipe: settings.
-        mean, std: (seen,) of what the actor sees.
-        seed: of the weights.
-        device: "cpu" or "cuda".
-    """
+    """A PPO model over stock MlpPolicy with the normaliser in front."""
     first, last = recipe.learning_rate
-    hidden = int(np.prod(env.observation_space.shape or ())) - len(mean)
-    mean, std = np.concatenate([mean, np.zeros(hidden)]), np.concatenate([std, np.ones(hidden)])
-    model = PPO(
+    return PPO(
         "MlpPolicy",
         env,
         learning_rate=lambda remaining: last + (first - last) * remaining,
@@ -79,8 +69,6 @@ def make_model(env: BatchVecEnv, recipe: Recipe, mean: np.ndarray, std: np.ndarr
             "features_extractor_kwargs": {"mean": mean, "std": std},
         },
     )
-    blind_actor(model.policy, len(mean) - hidden)
-    return model
 
 
 def actor_parameters(policy: ActorCriticPolicy) -> list[torch.nn.Parameter]:

@@ -35,25 +35,9 @@ class Normaliser(BaseFeaturesExtractor):
         return (observation - self.mean) / self.std
 
 
-def blind_actor(policy: ActorCriticPolicy, seen: int) -> None:
-    """Let the actor use only the first `seen` inputs, for good; the critic sees all (asymmetric actor-critic,
-    arXiv 1710.06542)."""
-    first = cast(nn.Linear, policy.mlp_extractor.policy_net[0])
-    mask = torch.zeros_like(first.weight)
-    mask[:, :seen] = 1.0
-    first.weight.data.mul_(mask)
-    first.weight.register_hook(lambda gradient: gradient * mask)
-
-
-def padded(policy: ActorCriticPolicy, observation: torch.Tensor) -> torch.Tensor:
-    """Observations (n, seen) with zeros where only the critic looks."""
-    missing = int(np.prod(policy.observation_space.shape or ())) - observation.shape[1]
-    return nn.functional.pad(observation, (0, missing))
-
-
 def mean_action(policy: ActorCriticPolicy, observation: torch.Tensor) -> torch.Tensor:
-    """The policy's deterministic action before clipping, (n, action_size), from what the actor sees (n, seen)."""
-    features = policy.pi_features_extractor(padded(policy, observation))
+    """The policy's deterministic action before clipping, (n, action_size)."""
+    features = policy.pi_features_extractor(observation)
     return policy.action_net(policy.mlp_extractor.forward_actor(features))
 
 
@@ -70,10 +54,7 @@ def fold_normaliser(policy: ActorCriticPolicy) -> dict[str, torch.Tensor]:
 
 
 def save_stock(model: PPO, path: Path) -> None:
-    """Save as a zip that `stable_baselines3.PPO.load` reads where this package is not installed.
-
-    Its observations end with what only the critic uses: to act, fill that with zeros.
-    """
+    """Save as a zip that `stable_baselines3.PPO.load` reads where this package is not installed."""
     stock = PPO(
         "MlpPolicy",
         cast(Any, None),
@@ -94,14 +75,14 @@ def _plain(model: PPO) -> dict[str, Any]:
     return {k: v for k, v in model.policy_kwargs.items() if k not in own}
 
 
-def export_onnx(policy: ActorCriticPolicy, seen: int, path: Path) -> None:
-    """Write the deterministic policy of the `seen` inputs, normaliser and clipping inside, with a free batch size.
+def export_onnx(policy: ActorCriticPolicy, path: Path) -> None:
+    """Write the deterministic policy, normaliser and clipping inside, with a free batch size.
 
-    The graph is written node by node: the same bytes for the same weights, whatever exporter torch has.
+    The graph is written node by node: it is the same bytes for the same weights, whatever exporter torch has.
     """
     normaliser = cast(Normaliser, policy.pi_features_extractor)
     hidden = list(cast(nn.Sequential, policy.mlp_extractor.policy_net))
-    weights: dict[str, torch.Tensor] = {"mean": normaliser.mean[:seen], "std": normaliser.std[:seen]}
+    weights: dict[str, torch.Tensor] = {"mean": normaliser.mean, "std": normaliser.std}
     weights |= {"low": torch.tensor(-1.0), "high": torch.tensor(1.0)}
     nodes = [
         onnx.helper.make_node("Sub", ["observation", "mean"], ["centred"]),
@@ -111,13 +92,12 @@ def export_onnx(policy: ActorCriticPolicy, seen: int, path: Path) -> None:
     if len(hidden) != 2 * len(layers) or not all(isinstance(layer, nn.Tanh) for layer in hidden[1::2]):
         raise TypeError(f"expected linear layers with tanh between them, not {hidden}")
     for i, layer in enumerate([*layers, cast(nn.Linear, policy.action_net)]):
-        inputs = slice(seen) if i == 0 else slice(None)
-        weights |= {f"w{i}": layer.weight.detach()[:, inputs].contiguous(), f"b{i}": layer.bias.detach()}
+        weights |= {f"w{i}": layer.weight.detach(), f"b{i}": layer.bias.detach()}
         nodes.append(onnx.helper.make_node("Gemm", [f"x{i}", f"w{i}", f"b{i}"], [f"y{i}"], transB=1))
         last = i == len(layers)
         clip = onnx.helper.make_node("Clip", [f"y{i}", "low", "high"], ["action"])
         nodes.append(clip if last else onnx.helper.make_node("Tanh", [f"y{i}"], [f"x{i + 1}"]))
-    sizes = {"observation": seen, "action": policy.action_net.out_features}
+    sizes = {"observation": normaliser.mean.numel(), "action": policy.action_net.out_features}
     ends = [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, ["n", size]) for k, size in sizes.items()]
     tensors = [onnx.numpy_helper.from_array(w.cpu().numpy(), name) for name, w in weights.items()]
     graph = onnx.helper.make_graph(nodes, "policy", ends[:1], ends[1:], tensors)

@@ -21,15 +21,8 @@ def contract_spaces(contract: Contract) -> tuple[spaces.Box, spaces.Box]:
     return sides[0], sides[1]
 
 
-def training_space(contract: Contract, privileged: int) -> spaces.Box:
-    """The contract's observation with what only the critic may see behind it."""
-    seen = contract_spaces(contract)[0]
-    wide = np.full(privileged, 100.0, np.float32)
-    return spaces.Box(np.concatenate([seen.low, -wide]), np.concatenate([seen.high, wide]), dtype=np.float32)
-
-
 class BatchVecEnv(VecEnv):
-    """All rows of a BatchEnv as one VecEnv. Observations carry what only the critic may see at their end.
+    """All rows of a BatchEnv as one VecEnv.
 
     Attributes:
         on_outcome: hears of every episode that ends.
@@ -41,15 +34,13 @@ class BatchVecEnv(VecEnv):
     def __init__(self, env: BatchEnv) -> None:
         self.env = env
         self.on_outcome: Callable[[Outcome], object] = lambda outcome: None
-        observation_space = training_space(env.contract, env.privileged.shape[1])
-        super().__init__(env.nsim, observation_space, contract_spaces(env.contract)[1])
+        super().__init__(env.nsim, *contract_spaces(env.contract))
         self._action = np.zeros((env.nsim, env.contract.action_size))
         self.term_sums: dict[str, float] = {}
 
     def reset(self) -> np.ndarray:
         """Start new episodes in all rows."""
-        observation = self.env.reset()
-        return np.concatenate([observation, self.env.privileged], axis=1)
+        return self.env.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
         """Note the actions for `step_wait`."""
@@ -60,18 +51,16 @@ class BatchVecEnv(VecEnv):
         step = self.env.step(self._action)
         for name, values in step.terms.items():
             self.term_sums[name] = self.term_sums.get(name, 0.0) + float(values.sum())
-        final = np.concatenate([step.final_observation, step.final_privileged], axis=1)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for row, outcome in zip(step.rows, step.outcomes):
             infos[row] = {
-                "terminal_observation": final[row],
+                "terminal_observation": step.final_observation[row],
                 "TimeLimit.truncated": bool(step.truncated[row]),
                 "episode": {"r": outcome.reward, "l": outcome.steps, "t": 0.0},
                 "is_success": outcome.success,
             }
             self.on_outcome(outcome)
-        observation = np.concatenate([step.observation, step.privileged], axis=1)
-        return observation, step.reward.astype(np.float32), step.done, infos
+        return step.observation, step.reward.astype(np.float32), step.done, infos
 
     def close(self) -> None:
         """Nothing is held open."""
