@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robot_rlaas import __version__
-from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.errors import InputError, StageError
 
 STAGES = ("check", "demonstrate", "train", "qualify", "bundle", "deploy", "calibrate")
 DONE, REQUIREMENT_FAILS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0: done, or every requirement passes. 1: it ran, and a requirement fails or stays undecided. 2: bad input.
+        0: done, or every requirement passes. 1: it ran, and a requirement fails or stays undecided, or a stage broke
+        off. 2: bad input.
         130: interrupted; `rlaas run --resume` goes on.
     """
     options = _parser().parse_args(arguments)
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"rlaas: {error}", file=sys.stderr)
         return BAD_INPUT
+    except StageError as error:
+        print(f"rlaas: {error}", file=sys.stderr)
+        return REQUIREMENT_FAILS
     except KeyboardInterrupt:
         print("\nrlaas: interrupted; finished stages are kept: 'rlaas run CELL --resume' goes on", file=sys.stderr)
         return INTERRUPTED

@@ -1,4 +1,4 @@
-"""The one error that bad input raises: where, what, what is allowed, what to do."""
+"""Errors that people see: bad input, and work that could not be brought to its end."""
 
 from pathlib import Path
 
@@ -19,3 +19,7 @@ class InputError(ValueError):
         where = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
         super().__init__(f"{where}{message}" + (f"\n  fix: {fix}" if fix else ""))
         self.message, self.file, self.line, self.fix = message, file, line, fix
+
+
+class StageError(RuntimeError):
+    """A stage began with good input and could not be brought to its end. The command line exits with code 1."""

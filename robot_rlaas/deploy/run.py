@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robot_rlaas.bundle import load_bundle
-from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.deploy.plan import Process, plan
 from robot_rlaas.files import write_json
 
@@ -23,7 +23,7 @@ RESULTS = ("deployment.json", "score.json", "supervisor.json", "policy.json")
 STOP_ORDER = ("conductor", "policy", "supervisor", "virtual_arm", "recorder")
 
 
-class DeploymentError(RuntimeError):
+class DeploymentError(StageError):
     """A deployment that began and could not be brought to its end."""
 
 
