@@ -27,6 +27,7 @@ bench: setup
 
 setup: $(VENV)/.ready
 
+# From nothing each time: the ROS wheels carry metadata that a second sync takes for strangers and removes.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@set -e; python=; \
 	for p in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.12.*/bin/python "$$(uv python find 3.12 2>/dev/null)"; do \
@@ -36,7 +37,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	  echo "No Python 3.12 in PATH, pyenv or uv. Get one: 'pyenv install 3.12' or 'uv python install 3.12'."; exit 1; \
 	fi; \
 	echo "setting up $(VENV) with $$python"; \
-	[ -x $(PY) ] || "$$python" -m venv $(VENV); \
+	"$$python" -m venv --clear $(VENV); \
 	$(PY) -m pip install -q uv==$(UV_VERSION); \
 	$(VENV)/bin/uv pip sync -q --python $(PY) requirements.lock; \
 	$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .; \
