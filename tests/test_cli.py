@@ -71,8 +71,9 @@ def test_bad_input_is_code_2_and_writes_nothing(tmp_path: Path) -> None:
     assert f"{cell}:" in rlaas("cell", "check", str(cell)).stderr
 
 
-@pytest.mark.skipif("torch.cuda.is_available()", reason="there is a CUDA device")
 def test_a_missing_cuda_device_is_said(finished: Path, tmp_path: Path) -> None:
+    if pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("there is a CUDA device")
     demos = str(finished / "demonstrations")
     result = rlaas("train", "peg_insertion", "--demos", demos, "--device", "cuda", "--out", str(tmp_path / "p"))
     assert result.returncode == 2

@@ -74,10 +74,10 @@ def excitation(
     swing = part[:, None] ** 2 * _swings(len(part), period, len(home_rad), rng)
     arm, joints = Arm(workcell), workcell.chain.joints
     for _ in range(12):  # towards the limits from either side, half way each time: the joints load each other
-        swing = swing / np.sqrt(_demand(arm, Excitation(joints, rate_hz, path + swing), workcell.envelope))
+        swing = swing / np.sqrt(demand(arm, Excitation(joints, rate_hz, path + swing), workcell.envelope))
     for _ in range(30):
         motion = Excitation(joints, rate_hz, path + swing)
-        share = _demand(arm, motion, workcell.envelope)
+        share = demand(arm, motion, workcell.envelope)
         fits = bool(np.all(share <= 1.0))
         if fits and is_clear(workcell, motion) and passes_filter(workcell, motion):
             return motion
@@ -155,7 +155,7 @@ def _quintic(x: np.ndarray) -> np.ndarray:
     return x**3 * (10 - 15 * x + 6 * x * x)
 
 
-def _demand(arm: Arm, motion: Excitation, envelope: Envelope) -> np.ndarray:
+def demand(arm: Arm, motion: Excitation, envelope: Envelope) -> np.ndarray:
     """The largest part (k,) that the motion takes of what it may take: speed, acceleration, range, torque."""
     step = np.diff(motion.targets_rad, axis=0) * motion.rate_hz
     torque_Nm = arm.peak_torque_Nm(motion.setpoints(5 * motion.rate_hz), 5 * motion.rate_hz)
