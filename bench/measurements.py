@@ -17,6 +17,7 @@ from robot_rlaas.cell.seeds import Space
 from robot_rlaas.env import insertion
 from robot_rlaas.env.expert import InsertionExpert
 from robot_rlaas.learn.recipe import Recipe, load_recipe
+from robot_rlaas.overview import read_json
 from robot_rlaas.pipeline import Cell
 
 CELL = "peg_insertion"
@@ -113,7 +114,7 @@ def train_and_qualify(recipe: Recipe, seed: int) -> tuple[float, dict]:
         pipeline.train(CELL, out / "demonstrations", recipe, seed, "cpu", out / "policy", watch)
         seconds = time.perf_counter() - start
         pipeline.qualify(CELL, out / "policy", seed, 1000, out / "qualification", watch)
-        report = pipeline.read_json(out / "qualification" / "report.json")
+        report = read_json(out / "qualification" / "report.json")
     assert report is not None
     return seconds, report
 

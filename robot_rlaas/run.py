@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from robot_rlaas import __version__, pipeline
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.ledger import Entry, Ledger, key_of
+from robot_rlaas.overview import overview
 from robot_rlaas.pipeline import Result, Watch
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def run(options: Options, watch: Watch, begin: Callable[[str, int, int], None]) 
         status = "reused" if kept else "done"
         rows.append(Stage(stage.name, status, entry.wall_s, entry.core_s, stage.artefact, entry.result))
         cost = [cost[0] + entry.wall_s, cost[1] + entry.core_s]
-    page = pipeline.overview(options.out, load_cell(options.cell), options.seed, rows, (cost[0], cost[1]))
+    page = overview(options.out, load_cell(options.cell), options.seed, rows, (cost[0], cost[1]))
     watch.say(f"report: {page}")
     return passed
 

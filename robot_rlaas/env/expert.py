@@ -49,8 +49,7 @@ class InsertionExpert:
         over = (np.linalg.norm(position[:, :2], axis=1) < 0.0015) | (height < SLOW_M)
         touching = over & (seen["force"][:, 2] > CONTACT_N) & np.isnan(self._touch_m)
         self._touch_m = np.where(touching, height, self._touch_m)
-        inside = height < np.fmin(self._touch_m - DROP_M, -0.003)
-        inside |= height < self._touch_m - DROP_M
+        inside = height < np.where(np.isnan(self._touch_m), -0.003, self._touch_m - DROP_M)
         searching = ~np.isnan(self._touch_m) & ~inside
         shallow = inside & (height > SHALLOW_M)
         self._turned_rad += np.where(searching, self._turn_rad, 0.0)
