@@ -18,8 +18,8 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
-def load_spec[T: Spec](path: Path, kind: type[T]) -> T:
-    """Read one YAML file into `kind`.
+def load_spec[T: Spec](path: Path, kind: type[T], base: Spec | None = None) -> T:
+    """Read one YAML file into `kind`; top-level keys that it leaves out are those of `base`.
 
     Raises:
         InputError: with file, line, value and what is allowed, at the first thing that is wrong.
@@ -39,7 +39,7 @@ def load_spec[T: Spec](path: Path, kind: type[T]) -> T:
     if not isinstance(content, dict):
         raise InputError("expected keys and values at the top level", file=path, line=1)
     try:
-        return kind.model_validate(content)
+        return kind.model_validate({**(dict(base) if base else {}), **content})
     except ValidationError as error:
         raise _explain(error, kind, lines, path) from error
 

@@ -14,11 +14,12 @@ from robot_rlaas.control.rotation import about_z, rotate, rotate_back, rotation_
 Array = Any
 XYZ = ("x", "y", "z")
 DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight at the plate
-FREE_FORCE = 0.5  # contact below this fraction of the limit costs nothing
 SEARCH_PERIOD_S = 0.6
-FORCE_WEIGHT = 1.75
-DONE_REWARD = 5.0
-TIME_COST = -0.008  # per period
+FREE_FORCE, FULL_FORCE = 0.7, 1.1  # fractions of the limit between which force costs most
+BEYOND = 0.3  # of that cost, for force beyond
+FORCE_WEIGHT = 3.0
+DONE_REWARD = 8.0
+TIME_COST = -0.002  # per period
 STAGES = ("approach", "search", "insert", "done")
 
 
@@ -137,9 +138,15 @@ def potential(cell: CellSpec, at: Progress) -> Array:
 
 
 def force_cost(cell: CellSpec, peak_N: Array) -> Array:
-    """What an episode with this largest contact force (n,) costs: nothing up to half of the limit, then linear."""
+    """What an episode with this largest contact force (n,) costs, before its weight.
+
+    Steep round the limit and flat elsewhere: a requirement on a quantile asks that most episodes stay below the limit,
+    not that gentle ones become gentler or that the worst be given up.
+    """
     xp = array_namespace(peak_N)
-    return xp.maximum(peak_N / cell.requirements.contact_force_N.limit - FREE_FORCE, 0.0 * peak_N)
+    share = peak_N / cell.requirements.contact_force_N.limit
+    beyond = xp.maximum(share - FULL_FORCE, 0.0 * share)
+    return xp.clip(share, FREE_FORCE, FULL_FORCE) - FREE_FORCE + BEYOND * beyond
 
 
 def reward_terms(

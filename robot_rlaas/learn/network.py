@@ -75,8 +75,8 @@ def _plain(model: PPO) -> dict[str, Any]:
     return {k: v for k, v in model.policy_kwargs.items() if k not in own}
 
 
-def export_onnx(policy: ActorCriticPolicy, path: Path) -> None:
-    """Write the deterministic policy, normaliser and clipping inside, with a free batch size.
+def export_onnx(policy: ActorCriticPolicy) -> bytes:
+    """The deterministic policy as an ONNX file, normaliser and clipping inside, with a free batch size.
 
     The graph is written node by node: it is the same bytes for the same weights, whatever exporter torch has.
     """
@@ -103,4 +103,4 @@ def export_onnx(policy: ActorCriticPolicy, path: Path) -> None:
     graph = onnx.helper.make_graph(nodes, "policy", ends[:1], ends[1:], tensors)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return model.SerializeToString(deterministic=True)

@@ -32,28 +32,30 @@ class Recipe(Spec):
         validation_episodes: fresh episodes in each.
     """
 
-    demonstrations: PositiveInt = 100
-    demonstration_noise: NonNegative = 0.1
-    hidden: tuple[PositiveInt, ...] = (128, 128)
-    clone_steps: Annotated[int, Field(ge=0)] = 3000
-    simulations: PositiveInt = 128
-    rollout_steps: PositiveInt = 64
-    batch_size: PositiveInt = 2048
-    epochs: PositiveInt = 5
-    discount: Fraction = 0.99
-    gae_lambda: Fraction = 0.95
-    clip: PositiveFloat = 0.2
-    target_kl: PositiveFloat = 0.03
-    learning_rate: tuple[PositiveFloat, PositiveFloat] = (6e-4, 1e-4)
-    noise_std: tuple[PositiveFloat, PositiveFloat] = (0.135, 0.067)
-    critic_warmup: Annotated[int, Field(ge=0)] = 2
-    widen: Annotated[float, Field(ge=1)] = 1.1
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.8
-    budget_steps: PositiveInt = 900_000
-    validate_every: PositiveInt = 16
-    validation_episodes: PositiveInt = 512
+    demonstrations: PositiveInt
+    demonstration_noise: NonNegative
+    hidden: tuple[PositiveInt, ...]
+    clone_steps: Annotated[int, Field(ge=0)]
+    simulations: PositiveInt
+    rollout_steps: PositiveInt
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    discount: Fraction
+    gae_lambda: Fraction
+    clip: PositiveFloat
+    target_kl: PositiveFloat
+    learning_rate: tuple[PositiveFloat, PositiveFloat]
+    noise_std: tuple[PositiveFloat, PositiveFloat]
+    critic_warmup: Annotated[int, Field(ge=0)]
+    widen: Annotated[float, Field(ge=1)]
+    average: Annotated[float, Field(ge=0, lt=1)]
+    budget_steps: PositiveInt
+    validate_every: PositiveInt
+    validation_episodes: PositiveInt
 
 
 def load_recipe(reference: str) -> Recipe:
-    """The recipe of a shipped name or of a path."""
-    return load_spec(find(reference, data_dir("policies") / "recipes", ".yaml"), Recipe)
+    """The recipe of a shipped name or of a path. Keys that it leaves out are those of default.yaml."""
+    shipped = data_dir("policies") / "recipes"
+    default = load_spec(shipped / "default.yaml", Recipe)
+    return load_spec(find(reference, shipped, ".yaml"), Recipe, base=default)

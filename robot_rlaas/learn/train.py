@@ -21,6 +21,7 @@ from robot_rlaas.learn.recipe import Recipe
 from robot_rlaas.learn.vec_env import BatchVecEnv
 
 FORMAT = 1
+CONFIRM = 3  # a good validation is confirmed on so many times as many episodes
 
 
 class Training(NamedTuple):
@@ -61,7 +62,7 @@ def train(
         recipe: settings.
         seed: of the weights, the order of samples and the exploration.
         device: "cpu" or "cuda", for the network.
-        out: policy.onnx, policy.json, sb3_model.zip, progress.csv.
+        out: policy.onnx, clone.onnx (as it was before PPO), policy.json, sb3_model.zip, progress.csv.
         provenance: of the inputs; stored in policy.json.
         watch: hears of progress.
 
@@ -78,13 +79,20 @@ def train(
     clone(model.policy, good, recipe.clone_steps, recipe.discount, seed)
     next_episode = 0
 
-    def validate() -> Validation:
+    def fresh(count: int) -> list[Outcome]:
         nonlocal next_episode
         env = validation_env(next_episode)
-        next_episode += recipe.validation_episodes + env.nsim
-        return judge(cell, run_episodes(env, model.policy, recipe.validation_episodes))
+        next_episode += count + env.nsim
+        return run_episodes(env, model.policy, count)
 
-    cloned = validate()
+    def validate() -> Validation:
+        outcomes = fresh(recipe.validation_episodes)
+        verdict = judge(cell, outcomes)
+        if not verdict.good_enough:
+            return verdict
+        return judge(cell, outcomes + fresh((CONFIRM - 1) * recipe.validation_episodes))  # a first look may be luck
+
+    cloned, clone_network = validate(), export_onnx(model.policy)
     watch("improve", None)
     curve: list[Progress] = []
 
@@ -95,7 +103,8 @@ def train(
     best = improve(model, recipe, validate, follow)
     with staged_dir(out) as part:
         part.mkdir()
-        export_onnx(model.policy, part / "policy.onnx")
+        (part / "policy.onnx").write_bytes(export_onnx(model.policy))
+        (part / "clone.onnx").write_bytes(clone_network)
         save_stock(model, part / "sb3_model.zip")
         _write_curve(curve, part / "progress.csv")
         write_json(part / "policy.json", _description(cell, training_env, recipe, seed, provenance, cloned, best))

@@ -17,7 +17,7 @@ from robot_rlaas.data.episode import Episode
 from robot_rlaas.learn.clone import clone, returns, statistics, successes
 from robot_rlaas.learn.improve import Averaged, Progress, Validation, actor_parameters, improve, make_model
 from robot_rlaas.learn.network import export_onnx, mean_action, save_stock
-from robot_rlaas.learn.recipe import Recipe, load_recipe
+from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.train import judge
 from robot_rlaas.learn.vec_env import BatchVecEnv
 
@@ -37,7 +37,7 @@ def observations(make_env, count: int) -> np.ndarray:
 
 
 def test_onnx_computes_what_torch_does(model: PPO, make_env, tmp_path: Path) -> None:
-    export_onnx(model.policy, tmp_path / "policy.onnx")
+    (tmp_path / "policy.onnx").write_bytes(export_onnx(model.policy))
     seen = observations(make_env, 64)
     with torch.no_grad():
         expected = mean_action(model.policy, torch.as_tensor(seen)).clamp(-1, 1).numpy()
@@ -115,8 +115,10 @@ class TargetVec(DummyVecEnv):
 
 
 def test_improvement_finds_the_target_and_keeps_the_best_average() -> None:
-    recipe = Recipe(hidden=(16,), rollout_steps=16, batch_size=128, learning_rate=(5e-3, 1e-3), noise_std=(0.3, 0.05),
-                    critic_warmup=1, budget_steps=12_000, validate_every=5, average=0.5, target_kl=0.2)  # fmt: skip
+    changes = {"hidden": (16,), "learning_rate": (5e-3, 1e-3), "noise_std": (0.3, 0.05), "critic_warmup": 1,
+               "budget_steps": 12_000, "validate_every": 5, "average": 0.5, "target_kl": 0.2,
+               "epochs": 5, "discount": 0.99}  # fmt: skip
+    recipe = SMOKE.model_copy(update=changes)
     model = make_model(TargetVec(), recipe, np.zeros(3), np.ones(3), 0, "cpu")
 
     def validate() -> Validation:
@@ -146,9 +148,8 @@ def test_a_validation_wants_margin(cell) -> None:
     from robot_rlaas.env.batch import Outcome
 
     def outcomes(count: int, failures: int, force: float) -> list[Outcome]:
-        return [
-            Outcome(i, i >= failures, 3.0 if i >= failures else np.inf, force, False, 3, 60, 1.0) for i in range(count)
-        ]
+        times = [np.inf if i < failures else 3.0 for i in range(count)]
+        return [Outcome(i, t < np.inf, t, force, False, 3, 60, 1.0, (1.0, 2.0, t), 1.0) for i, t in enumerate(times)]
 
     assert judge(cell, outcomes(500, 0, 30.0)).good_enough
     assert not judge(cell, outcomes(500, 3, 30.0)).good_enough
