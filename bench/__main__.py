@@ -4,9 +4,10 @@ import json
 import sys
 from pathlib import Path
 
-from bench.measurements import MEASUREMENTS
+from bench import measurements, statistics
 from robot_rlaas.files import write_json
 
+MEASUREMENTS = measurements.MEASUREMENTS | statistics.MEASUREMENTS
 RESULTS = Path(__file__).parent / "results.json"
 
 

@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _demos_commands(commands)
     _train_command(commands)
     _qualify_command(commands)
+    _compare_command(commands)
     _bundle_commands(commands)
     _deploy_command(commands)
     _calibrate_command(commands)
@@ -129,13 +130,40 @@ def _train_command(commands) -> None:
     _device(parser)
 
 
+ATTEMPTS = 30
+POLICY = "a policy directory, a bundle, an .onnx file, an SB3 zip, a LeRobot policy, 'expert' or module:attribute"
+
+
 def _qualify_command(commands) -> None:
     example = "rlaas qualify peg_insertion --policy runs/first/policy --out runs/first/qualification"
     parser = _add(commands, "qualify", "A verdict on every requirement, from fresh episodes.", example, _qualify)
     _cell_argument(parser)
-    _path(parser, "--policy", "a policy directory or a bundle")
-    _path(parser, "--out", "where report.json and report.html go")
-    parser.add_argument("--episodes", type=_count, default=1000, help="(default: 1000)")
+    parser.add_argument("--policy", required=True, help=POLICY)
+    _path(parser, "--out", "where report.json, report.html, report.xml and failures.json go", required=False)
+    parser.add_argument("--episodes", type=_count, help="run exactly so many (default: until every verdict stands)")
+    parser.add_argument(
+        "--budget", type=_count, default=4000, help="without --episodes: at most so many (default: 4000)"
+    )
+    parser.add_argument("--held-out", type=int, default=100, help="episodes per held-out factor (default: 100)")
+    parser.add_argument("--sensitivity", type=int, default=0, help="episodes per point of the curves (default: none)")
+    parser.add_argument("--arm", choices=("virtual", "real"), help="judge a bundle on an arm, in --episodes attempts")
+    parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
+    parser.add_argument("--reproduce", type=Path, metavar="REPORT", help="run this report.json's qualification again")
+    _seed(parser)
+
+
+def _compare_command(commands) -> None:
+    example = "rlaas compare runs/first/policy runs/second/policy expert --cell peg_insertion"
+    parser = _add(
+        commands, "compare", "Which differences between policies are real, on the same starts.", example, _compare
+    )
+    parser.add_argument(
+        "policies", nargs="+", metavar="POLICY", help=f"{POLICY}; the first is compared with the others"
+    )
+    parser.add_argument("--cell", required=True, help="a shipped cell's name, or the path of a cell file")
+    parser.add_argument("--episodes", type=_count, default=500, help="common starts (default: 500)")
+    parser.add_argument("--every-pair", action="store_true", help="also compare the others among themselves")
+    _path(parser, "--out", "a JSON file to write", required=False)
     _seed(parser)
 
 
@@ -233,9 +261,49 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _qualify(options: argparse.Namespace) -> int:
-    return _stage(
-        lambda p, watch: p.qualify(options.cell, options.policy, options.seed, options.episodes, options.out, watch)
-    )
+    o = options
+    if (o.reproduce is None) == (o.out is None):
+        raise InputError("name either --out, for a new report, or --reproduce, for an old one")
+
+    def work(_, watch):
+        from robot_rlaas import qualification
+        from robot_rlaas.qualify.claims import Plan
+
+        if o.arm:
+            confirm = _failed_attempts if o.arm == "real" and sys.stdin.isatty() else None
+            attempts, bundle = o.episodes or ATTEMPTS, Path(o.policy)
+            arguments = (o.cell, bundle, o.seed, attempts, o.arm, o.plant, confirm, o.out, watch)
+            return qualification.qualify_on_arm(*arguments)
+        if o.reproduce:
+            return qualification.reproduce(o.cell, o.policy, o.reproduce, watch)
+        plan = Plan(o.episodes or o.budget, o.episodes is None, o.held_out, o.sensitivity)
+        return qualification.qualify(o.cell, o.policy, o.seed, plan, o.out, watch)
+
+    return _stage(work)
+
+
+def _failed_attempts(outcomes: list) -> list[int]:
+    """Ask the operator which attempts failed, whatever the policy says."""
+    said = [f"{i + 1}: {'inserted' if o.success else 'not inserted'}" for i, o in enumerate(outcomes)]
+    print("The policy says: " + ", ".join(said))
+    while True:
+        answer = input(
+            "Numbers of the attempts that failed all the same, with spaces between; Enter for none: "
+        ).split()
+        if all(word.isdecimal() and 1 <= int(word) <= len(outcomes) for word in answer):
+            return [int(word) - 1 for word in answer]
+        print(f"numbers from 1 to {len(outcomes)}, please")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    o = options
+
+    def work(_, watch):
+        from robot_rlaas.qualification import compare_policies
+
+        return compare_policies(o.cell, o.policies, o.seed, o.episodes, o.every_pair, o.out, watch)
+
+    return _stage(work)
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -3,24 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
 from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
-from robot_rlaas.files import sha256_file, staged_dir, write_atomic, write_json
+from robot_rlaas.files import staged_dir
 
 if TYPE_CHECKING:
-    from robot_rlaas.cell.contract import Policy
     from robot_rlaas.env.batch import BatchEnv
     from robot_rlaas.learn.recipe import Recipe
     from robot_rlaas.sim.model import Workcell
 
-QUALIFY_SIMULATIONS = 250
 FIT_S, HELD_OUT_S = 12.0, 6.0
-FAILURE_CLIPS = 3
 
 
 class Watch(Protocol):
@@ -58,13 +54,13 @@ class Cell:
         spec = load_cell(reference)
         return Cell(spec, build(spec), cell_path(reference))
 
-    def env(self, simulations: int, seed: int, space: Space, first: int = 0, widen: float = 1.0) -> "BatchEnv":
+    def env(self, simulations: int, seeds: Seeds, first: int = 0, widen: float = 1.0) -> "BatchEnv":
         """A batched environment on the CPU backend. `widen` widens what nobody observes."""
         from robot_rlaas.env.batch import BatchEnv
         from robot_rlaas.sim.cpu import CpuBackend
 
         spec = self.spec if widen == 1.0 else _widened(self.spec, widen)
-        return BatchEnv(spec, self.workcell, CpuBackend(self.workcell, spec, simulations), seed, space, first)
+        return BatchEnv(spec, self.workcell, CpuBackend(self.workcell, spec, simulations), seeds, first)
 
 
 def _widened(cell: CellSpec, factor: float) -> CellSpec:
@@ -106,7 +102,7 @@ def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: W
     from robot_rlaas.env.expert import InsertionExpert
 
     cell, count = Cell.load(reference), recipe.demonstrations
-    env = cell.env(min(count, 100), seed, Space.DEMONSTRATE)
+    env = cell.env(min(count, 100), Seeds(seed, Space.DEMONSTRATE))
     expert = InsertionExpert(cell.spec, env.contract, env.nsim)
     noise = np.random.default_rng([seed, int(Space.DEMONSTRATE)])
     episodes = record(env, expert, count, recipe.demonstration_noise, noise, _counter(watch, "recording", count))
@@ -114,8 +110,7 @@ def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: W
         "cell": cell.spec.name,
         "cell_hash": cell.spec.hash,
         "demonstrator": "scripted",
-        "seed": seed,
-        "space": Space.DEMONSTRATE.name,
+        **sequence_json(env.seeds),
         "noise": recipe.demonstration_noise,
     }
     task = cell.spec.description
@@ -148,11 +143,15 @@ def train(
     cell = Cell.load(reference)
     episodes = read_dataset(demonstrations, contract(cell.spec))
     lineage = read_lineage(demonstrations)
+    training_env = cell.env(recipe.simulations, Seeds(seed, Space.TRAIN), widen=recipe.widen)
     provenance = {
         "demonstrations_sha256": sha256_tree(demonstrations),
         "demonstrations_cell_hash": lineage.get("cell_hash"),
-        "demonstrations_seed": lineage.get("seed"),
-        "spaces": [Space.DEMONSTRATE.name, Space.TRAIN.name, Space.VALIDATE.name],
+        "sequences": [
+            {key: lineage.get(key) for key in ("seed", "space", "key")},
+            *(sequence_json(Seeds(seed, space)) for space in (Space.TRAIN, Space.VALIDATE)),
+        ],
+        "variation": training_env.cell.variation.model_dump(mode="json"),
     }
 
     def follow(phase: str, progress: Progress | None) -> None:
@@ -169,8 +168,8 @@ def train(
 
     result = train_policy(
         cell.spec,
-        cell.env(recipe.simulations, seed, Space.TRAIN, widen=recipe.widen),
-        lambda first: cell.env(recipe.simulations, seed, Space.VALIDATE, first),
+        training_env,
+        lambda first: cell.env(recipe.simulations, Seeds(seed, Space.VALIDATE), first),
         episodes,
         recipe,
         seed,
@@ -180,96 +179,6 @@ def train(
         follow,
     )
     return Result(f"validated success: clone {result.clone.success:.1%}, after PPO {result.best.success:.1%}")
-
-
-def load_policy(path: Path, cell: CellSpec) -> "tuple[Policy, Any]":
-    """A policy directory or a bundle -> a fresh policy and its PolicyIdentity.
-
-    Raises:
-        InputError: if it is neither, or made for another contract.
-    """
-    from robot_rlaas.bundle import OnnxPolicy, load_bundle
-    from robot_rlaas.env.insertion import contract
-    from robot_rlaas.qualify.report import PolicyIdentity
-
-    if (path / "manifest.json").is_file():
-        network, kind = path / "network.onnx", "bundle"
-        load_bundle(path)
-    else:
-        network, kind = path / "policy.onnx", "policy"
-    if not network.is_file():
-        raise InputError(
-            "neither a policy directory nor a bundle", file=path, fix="train a policy first: 'rlaas train'"
-        )
-    return OnnxPolicy(network, contract(cell)), PolicyIdentity(path.name, sha256_file(network), kind)
-
-
-def qualify(reference: str, policy_path: Path, seed: int, episodes: int, out: Path, watch: Watch) -> Result:
-    """Judge a policy on fresh episodes: report.json and report.html."""
-    from robot_rlaas.pages.qualification import qualification_page
-    from robot_rlaas.qualify.report import CostMeter, build_report, passed, run_trials
-
-    cell = Cell.load(reference)
-    policy, identity = load_policy(policy_path, cell.spec)
-    meter, done = CostMeter(), 0
-
-    def count(ended: int) -> None:
-        nonlocal done
-        done += ended
-        watch.bar("fresh episodes", done, episodes)
-
-    env = cell.env(min(QUALIFY_SIMULATIONS, episodes), seed, Space.QUALIFY)
-    trials = run_trials(env, policy, episodes, count)
-    simulated_s = sum(t.outcome.steps for t in trials) * cell.spec.period_s
-    cost = {**meter.read(), "simulated_s": round(simulated_s, 2)}
-    report = build_report(cell.spec, identity, seed, Space.QUALIFY, trials, cost)
-    with staged_dir(out) as part:
-        part.mkdir()
-        clips, missing = _clips(cell, policy_path, report, part, watch)
-        write_json(part / "report.json", report)
-        write_atomic(part / "report.html", qualification_page(report, clips, missing))
-    for row in report["requirements"]:
-        watch.say(f"  {row['verdict']:<9} {row['name']}: {_figure(row)}, limit {row['limit']:g}")
-    success = report["success"]
-    text = f"success {success['count']} of {episodes}, at least {success['lower_95']:.2%} with 95 % confidence"
-    return Result(text, passed(report))
-
-
-def _figure(row: dict[str, Any]) -> str:
-    value, low, high = (row[key] for key in ("value", "lower_95", "upper_95"))
-    shown = ["-" if x is None else f"{x:.4g}" for x in (value, low, high)]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
-
-
-def _clips(
-    cell: Cell, policy_path: Path, report: dict[str, Any], folder: Path, watch: Watch
-) -> tuple[list[tuple[str, str, bytes]], str]:
-    """Films of a success and of each kind of failure, or why there are none."""
-    from robot_rlaas.qualify.clips import clip
-    from robot_rlaas.sim.render import RenderingUnavailable
-
-    numbers, good = report["per_episode"]["episode"], report["per_episode"]["success"]
-    wanted = [("A success", "As it should be.", numbers[good.index(True)])] if any(good) else []
-    wanted += [(f"Failure: {f['kind']}", f["text"], f["episodes"][0]) for f in report["failures"][:FAILURE_CLIPS]]
-    films = []
-    for i, (title, text, episode) in enumerate(wanted):
-        watch.bar("filming", i, len(wanted))
-        path = folder / f"clip_{i}.mp4"
-        try:
-            clip(
-                cell.spec,
-                cell.workcell,
-                lambda rows: load_policy(policy_path, cell.spec)[0],
-                report["seed"],
-                Space.QUALIFY,
-                episode,
-                path,
-            )
-        except RenderingUnavailable as error:
-            return [], str(error)
-        films.append((title, f"Episode {episode}. {text[0].upper()}{text[1:]}", path.read_bytes()))
-        path.unlink()
-    return films, ""
 
 
 def build_bundle(policy_path: Path, report: Path | None, out: Path) -> Result:

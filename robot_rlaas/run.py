@@ -6,14 +6,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from robot_rlaas import __version__, pipeline
+from robot_rlaas import __version__, pipeline, qualification
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.ledger import Entry, Ledger, key_of
 from robot_rlaas.overview import overview
 from robot_rlaas.pipeline import Result, Watch
+from robot_rlaas.qualify.claims import Plan
 
 if TYPE_CHECKING:
     from robot_rlaas.learn.recipe import Recipe
+
+HELD_OUT = 0.1  # episodes per held-out factor, of those within the ranges
 
 
 class Options(NamedTuple):
@@ -102,7 +105,7 @@ def _stages(o: Options, watch: Watch) -> list[_Stage]:
     out, spec = o.out, load_cell(o.cell)
     recipe = json.loads(o.recipe.model_dump_json())
     demonstrations, policy, bundle = out / "demonstrations", out / "policy", out / "bundle"
-    qualification, report = out / "qualification", out / "qualification" / "report.json"
+    judged, plan = out / "qualification", Plan(o.episodes, sequential=False, held_out=round(HELD_OUT * o.episodes))
     demonstration_inputs = (o.seed, recipe["demonstrations"], recipe["demonstration_noise"])
     return [
         _Stage("check", "cell", (spec.hash,), lambda: pipeline.check(o.cell, out / "cell", watch)),
@@ -121,10 +124,10 @@ def _stages(o: Options, watch: Watch) -> list[_Stage]:
         _Stage(
             "qualify",
             "qualification",
-            (o.episodes,),
-            lambda: pipeline.qualify(o.cell, policy, o.seed, o.episodes, qualification, watch),
+            tuple(plan),
+            lambda: qualification.qualify(o.cell, policy, o.seed, plan, judged, watch),
         ),
-        _Stage("bundle", "bundle", (), lambda: pipeline.build_bundle(policy, report, bundle)),
+        _Stage("bundle", "bundle", (), lambda: pipeline.build_bundle(policy, judged / "report.json", bundle)),
         _Stage(
             "deploy",
             "deployment/deployment.json",

@@ -7,7 +7,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.sim.cpu import CpuBackend
@@ -27,6 +27,6 @@ def workcell(cell: CellSpec) -> Workcell:
 @pytest.fixture
 def make_env(cell: CellSpec, workcell: Workcell) -> Callable[..., BatchEnv]:
     def make(nsim: int, seed: int = 0, space: Space = Space.SHOW, first: int = 0, nthread: int = 0) -> BatchEnv:
-        return BatchEnv(cell, workcell, CpuBackend(workcell, cell, nsim, nthread), seed, space, first)
+        return BatchEnv(cell, workcell, CpuBackend(workcell, cell, nsim, nthread), Seeds(seed, space), first)
 
     return make

@@ -24,7 +24,7 @@ ALLOWED = {
 }
 ONLY_IN = {
     "stable_baselines3": {"learn"},
-    "lerobot": {"data"},
+    "lerobot": {"data", "learn/foreign.py"},
     "torch": {"learn"},
     "rclpy": {"deploy/ros"},
     "mujoco": {"sim", "calibrate", "deploy/virtual_arm", "deploy/ros/virtual_arm_node.py"},

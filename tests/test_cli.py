@@ -42,7 +42,7 @@ def test_help_does_not_pay_for_heavy_imports() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["cell check", "cell show", "cell list", "demos generate", "train", "qualify", "bundle build", "bundle verify",
+    ["cell check", "cell show", "cell list", "demos generate", "train", "qualify", "compare", "bundle build", "bundle verify",
      "bundle show", "deploy", "calibrate", "run"],
 )  # fmt: skip
 def test_every_command_shows_an_example(words: str) -> None:

@@ -85,6 +85,37 @@ class Variation(Spec):
     command_delay_s: Range = (0.0, 0.0)
 
 
+class HeldOut(Spec):
+    """What no policy is trained on, to see how far it generalises: a wider range of a factor, or another shape.
+
+    A range holds the variation's and reaches beyond it; held-out episodes are drawn from what lies beyond.
+    """
+
+    plate_xy_mm: Range | None = None
+    plate_yaw_deg: Range | None = None
+    plate_bias_mm: Range | None = None
+    plate_bias_deg: Range | None = None
+    hand_offset_mm: Range | None = None
+    hand_offset_deg: Range | None = None
+    friction: Range | None = None
+    joint_damping_scale: Range | None = None
+    joint_friction_Nm: Range | None = None
+    servo_gain_scale: Range | None = None
+    command_delay_s: Range | None = None
+    clearance_mm: PositiveFloat | None = None
+    chamfer_mm: PositiveFloat | None = None
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The factors of the variation that are held out, with their wider ranges."""
+        return {name: value for name, value in self if name in Variation.model_fields and value is not None}
+
+    @property
+    def shape(self) -> dict[str, float]:
+        """What is different about the plate."""
+        return {name: value for name, value in self if name in PlateSpec.model_fields and value is not None}
+
+
 class Sensing(Spec):
     """Sensor errors. Standard deviations; the wrench bias is drawn once per episode."""
 
@@ -149,6 +180,7 @@ class CellSpec(Spec):
     task: InsertionTask
     keep_out: tuple[Box, ...] = ()
     variation: Variation
+    held_out: HeldOut = HeldOut()
     sensing: Sensing = Sensing()
     control: Control
     requirements: Requirements
@@ -161,6 +193,10 @@ class CellSpec(Spec):
             raise ValueError(f"task.depth_mm {self.task.depth_mm} is more than the peg is long")
         if self.requirements.cycle_time_s.limit > self.task.timeout_s:
             raise ValueError("requirements.cycle_time_s.limit is longer than task.timeout_s: no episode could break it")
+        for name, (low, high) in self.held_out.ranges.items():
+            inner = getattr(self.variation, name)
+            if low > inner[0] or high < inner[1] or (low, high) == inner:
+                raise ValueError(f"held_out.{name} {[low, high]} does not reach beyond variation.{name} {list(inner)}")
         return self
 
     @property

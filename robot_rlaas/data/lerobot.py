@@ -16,7 +16,7 @@ from robot_rlaas.files import staged_dir, write_json
 
 LINEAGE = "rlaas.json"
 EXECUTED = "complementary_info.executed_action"
-START = "observation.environment_state"
+START = "complementary_info.start"  # not an observation: training tools take those as inputs
 REGENERATE = "generate it again with 'rlaas demos generate'"
 
 

@@ -91,7 +91,7 @@ class Cycle:
         self._controller = ToolController(chain, cell.control, envelope, 1)
         self._home = np.deg2rad(np.array(cell.robot.home_deg))
         self._target: np.ndarray | None = None
-        self._steps = 0
+        self._steps, self._touch = 0, insertion.untouched(1)
         self._attempted = False
         self._since_s = 0.0
         self._path: _Path | None = None
@@ -191,6 +191,7 @@ class Cycle:
         if len(self._tare) >= round(TARE_S / self.cell.period_s):
             self._zero = np.mean(self._tare, axis=0)
             self._action, self._peak_N, self._steps = np.zeros_like(self._action), 0.0, 0
+            self._touch = insertion.untouched(1)
             self._policy.reset(np.arange(1))
             self._enter(Phase.RUN, sensed.time_s + self.cell.period_s)
 
@@ -206,8 +207,8 @@ class Cycle:
             self._attempted = True
             self._enter(Phase.LIFT, sensed.time_s)
             return self._lift(sensed, tool)
-        clock = insertion.clock(self.cell, np.array([self._steps]))
-        features = insertion.observe(sensed.plate, tool, wrench, self._action, clock)
+        seen = (sensed.plate, tool, wrench, self._action, np.array([self._steps]), self._touch)
+        features, self._touch = insertion.observe(self.cell, *seen)
         self._steps += 1
         action = self._policy.act(self._contract.pack(features))
         self._action = np.clip(np.nan_to_num(action), -1.0, 1.0)

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ToolController, ToolState
 from robot_rlaas.control.kinematics import Pose, tool_pose
@@ -13,7 +13,7 @@ from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env import insertion
 from robot_rlaas.sim.backend import Backend, Physics
 from robot_rlaas.sim.model import Workcell
-from robot_rlaas.sim.variation import Draw, draw
+from robot_rlaas.sim.variation import NOTHING, Beyond, Draw, draw
 
 
 class Outcome(NamedTuple):
@@ -28,6 +28,8 @@ class Outcome(NamedTuple):
         stage: the furthest stage, an index into insertion.STAGES.
         steps: control periods.
         reward: sum of rewards.
+        stage_s: when each of insertion.STAGES[1:] was first reached; infinite for a stage that never was.
+        peak_at_s: end of the control period with the largest contact force; zero without contact.
     """
 
     episode: int
@@ -38,6 +40,8 @@ class Outcome(NamedTuple):
     stage: int
     steps: int
     reward: float
+    stage_s: tuple[float, ...]
+    peak_at_s: float
 
 
 class Step(NamedTuple):
@@ -67,31 +71,38 @@ class Step(NamedTuple):
 class BatchEnv:
     """`backend.nsim` episodes of a cell side by side.
 
-    Episode numbers are handed out in order, starting at `first_episode`; an episode's randomness depends on (seed,
-    space, number) alone.
+    Episode numbers are handed out in order, starting at `first_episode`; an episode's randomness depends on `seeds` and
+    its number alone. `beyond` is as in `sim.variation.draw`.
     """
 
     def __init__(
-        self, cell: CellSpec, workcell: Workcell, backend: Backend, seed: int, space: Space, first_episode: int = 0
+        self,
+        cell: CellSpec,
+        workcell: Workcell,
+        backend: Backend,
+        seeds: Seeds,
+        first_episode: int = 0,
+        beyond: Beyond = NOTHING,
     ) -> None:
         self.cell, self.workcell, self.backend = cell, workcell, backend
         self.contract = insertion.contract(cell)
         self.nsim = backend.nsim
         self.controller = ToolController(workcell.chain, cell.control, workcell.envelope, backend.nsim)
-        self._seed, self._space, self._next = seed, space, first_episode
+        self.seeds, self._beyond, self._next = seeds, beyond, first_episode
         self._home = np.deg2rad(np.array(cell.robot.home_deg))
         n = backend.nsim
         self.episode = np.zeros(n, dtype=np.int64)
         self._steps = np.zeros(n, dtype=np.int64)
-        self._peak, self._return = np.zeros(n), np.zeros(n)
+        self._peak, self._peak_at_s, self._return = np.zeros(n), np.zeros(n), np.zeros(n)
         self._keep_out, self._stage = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
+        self._stage_s = np.full((n, len(insertion.STAGES) - 1), np.inf)
         self._tare, self._last_action = np.zeros((n, 6)), np.zeros((n, self.contract.action_size))
-        self._potential = np.zeros(n)
+        self._potential, self._touch = np.zeros(n), insertion.untouched(n)
         self.observation = np.zeros((n, self.contract.observation_size), dtype=np.float32)
         self._R_hand = np.zeros((n, 3, 3))
         self._hole, self._task = _poses(n), _poses(n)
         self._tool = ToolState(_poses(n), np.zeros((n, 6)))
-        self._draw = Draw(*(np.zeros((n, *row.shape[1:])) for row in draw(cell, seed, space, np.zeros(1))))
+        self._draw = Draw(*(np.zeros((n, *row.shape[1:])) for row in draw(cell, seeds, np.zeros(1))))
 
     def reset(self) -> np.ndarray:
         """Start a new episode in every row -> observations (n, observation_size)."""
@@ -134,7 +145,7 @@ class BatchEnv:
         """Start the next episodes in these rows."""
         self.episode[ids] = np.arange(self._next, self._next + len(ids))
         self._next += len(ids)
-        fresh = draw(self.cell, self._seed, self._space, self.episode[ids])
+        fresh = draw(self.cell, self.seeds, self.episode[ids], self._beyond)
         _put(self._draw, ids, fresh)
         bias = (fresh.plate_xy_m + fresh.bias_xy_m, fresh.plate_yaw_rad + fresh.bias_yaw_rad)
         _put(self._hole, ids, insertion.task_frame(self.cell, fresh.plate_xy_m, fresh.plate_yaw_rad))
@@ -144,8 +155,10 @@ class BatchEnv:
         physics = self.backend.reset(ids, fresh, q)
         self.controller.reset(q, ids)
         self._steps[ids], self._stage[ids], self._keep_out[ids] = 0, 0, False
-        self._peak[ids] = self._return[ids] = 0.0
+        self._peak[ids] = self._peak_at_s[ids] = self._return[ids] = 0.0
+        self._stage_s[ids] = np.inf
         self._tare[ids], self._last_action[ids] = physics.wrench, 0.0
+        self._touch[ids] = insertion.untouched(len(ids))
         look = self._look(ids, physics)
         _put(self._tool.measured, ids, look.tool.measured)
         self._tool.lead[ids] = look.tool.lead
@@ -157,8 +170,8 @@ class BatchEnv:
         d, steps = self._draw, self._steps[ids]
         tool = self.controller.state(physics.q_rad + d.joint_noise_rad[ids, steps], ids)
         wrench = self._tare[ids] - physics.wrench + d.wrench_noise[ids, steps]
-        clock = insertion.clock(self.cell, steps)
-        features = insertion.observe(_rows(self._task, ids), tool, wrench, self._last_action[ids], clock)
+        seen = (_rows(self._task, ids), tool, wrench, self._last_action[ids], steps, self._touch[ids])
+        features, self._touch[ids] = insertion.observe(self.cell, *seen)
         true_tool = tool_pose(self.workcell.chain, physics.q_rad)
         length_m = self.cell.task.peg.length_mm / 1000
         tip = insertion.peg_tip(true_tool, d.hand_m[ids], self._R_hand[ids], length_m)
@@ -174,9 +187,13 @@ class BatchEnv:
         return insertion.reward_terms(change, force, look.at.done, look.keep_out, self._last_action)
 
     def _note(self, look: "_Look", peak: np.ndarray, reward: np.ndarray) -> None:
+        time_s = self._steps * self.cell.period_s
+        self._peak_at_s = np.where(peak > self._peak, time_s, self._peak_at_s)
         self._peak = peak
         self._keep_out |= look.keep_out
         self._stage = np.maximum(self._stage, look.at.stage)
+        reached = self._stage[:, None] > np.arange(self._stage_s.shape[1])
+        self._stage_s = np.where(reached, np.minimum(self._stage_s, time_s[:, None]), self._stage_s)
         self._return += reward
 
     def _outcome(self, row: int, success: bool) -> Outcome:
@@ -190,6 +207,8 @@ class BatchEnv:
             stage=int(self._stage[row]),
             steps=steps,
             reward=float(self._return[row]),
+            stage_s=tuple(self._stage_s[row].tolist()),
+            peak_at_s=float(self._peak_at_s[row]),
         )
 
 

@@ -8,7 +8,6 @@ from robot_rlaas.env.insertion import SEARCH_PERIOD_S
 
 ALIGN_M = 0.006  # height at which the tool waits until it is over the hole
 SLOW_M = 0.004  # height below which it descends slowly
-CONTACT_N = 5.0
 DROP_M = 0.0005  # so much lower than at first contact: the peg has found the chamfer or the hole
 PRESS_M = 0.0009  # lead into the plate while searching: about 10 N
 PUSH_M = 0.0024
@@ -22,6 +21,8 @@ WIGGLE_M = 0.0008
 class InsertionExpert:
     """Approach over the hole, descend until contact, search in a spiral, yield sideways and push in.
 
+    It keeps no memory of its own: what it does follows from the observation, so that it can be imitated.
+
     Args:
         cell: for the step size.
         contract: for the layout of the observation.
@@ -31,32 +32,26 @@ class InsertionExpert:
     def __init__(self, cell: CellSpec, contract: Contract, count: int) -> None:
         self._contract = contract
         self._step_m = cell.control.step_mm / 1000
-        self._turn_rad = 2 * np.pi * cell.period_s / SEARCH_PERIOD_S
         self._step_rad = np.deg2rad(cell.control.step_deg)
-        self._touch_m = np.full(count, np.nan)
-        self._turned_rad = np.zeros(count)
+        self._turns = cell.task.timeout_s / SEARCH_PERIOD_S
 
     def reset(self, ids: np.ndarray) -> None:
         """See `Policy.reset`."""
-        self._touch_m[ids] = np.nan
-        self._turned_rad[ids] = 0.0
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See `Policy.act`."""
         seen = self._contract.unpack(observation)
         position, lead = seen["tool_position"], seen["lead_position"]
-        height = position[:, 2]
+        height, touched = position[:, 2], seen["touch"][:, 0] > 0.5
         over = (np.linalg.norm(position[:, :2], axis=1) < 0.0015) | (height < SLOW_M)
-        touching = over & (seen["force"][:, 2] > CONTACT_N) & np.isnan(self._touch_m)
-        self._touch_m = np.where(touching, height, self._touch_m)
-        inside = height < np.where(np.isnan(self._touch_m), -0.003, self._touch_m - DROP_M)
-        searching = ~np.isnan(self._touch_m) & ~inside
+        inside = np.where(touched, seen["above_touch"][:, 0] < -DROP_M, height < -0.003)
+        searching = touched & ~inside
         shallow = inside & (height > SHALLOW_M)
-        self._turned_rad += np.where(searching, self._turn_rad, 0.0)
         around = seen["clock"][:, 1::-1].astype(float)
 
         step_xy = -(position[:, :2] + 0.6 * lead[:, :2])
-        step_xy = np.where(searching[:, None], self._spiral(around, position, lead), step_xy)
+        spiral = self._spiral(around, seen["touch"][:, 1] * self._turns, position, lead)
+        step_xy = np.where(searching[:, None], spiral, step_xy)
         step_xy = np.where(inside[:, None], 0.5 * (shallow[:, None] * around * WIGGLE_M - lead[:, :2]), step_xy)
         descend = np.where(height > SLOW_M, np.clip((SLOW_M - height) * 0.3 - 0.0006, -0.003, 0.0), -0.0006)
         align = np.clip(ALIGN_M - height - lead[:, 2], -0.003, 0.003)
@@ -68,9 +63,9 @@ class InsertionExpert:
         action = np.concatenate([step_xy, step_z[:, None]], axis=1) / self._step_m
         return np.clip(np.concatenate([action, yaw[:, None] / self._step_rad], axis=1), -1.0, 1.0)
 
-    def _spiral(self, around: np.ndarray, position: np.ndarray, lead: np.ndarray) -> np.ndarray:
+    def _spiral(self, around: np.ndarray, turns: np.ndarray, position: np.ndarray, lead: np.ndarray) -> np.ndarray:
         """The lateral step (n, 2) towards the spiral, with the lead bounded so that an edge is not pushed hard."""
-        travel = np.mod(SPIRAL_PITCH_M * self._turned_rad / (2 * np.pi), 2 * SPIRAL_LIMIT_M)
+        travel = np.mod(SPIRAL_PITCH_M * turns, 2 * SPIRAL_LIMIT_M)
         radius = np.minimum(travel, 2 * SPIRAL_LIMIT_M - travel)
         wanted = around * radius[:, None] - position[:, :2]
         length = np.linalg.norm(wanted, axis=1, keepdims=True)

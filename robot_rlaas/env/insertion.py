@@ -15,8 +15,10 @@ Array = Any
 XYZ = ("x", "y", "z")
 DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight at the plate
 SEARCH_PERIOD_S = 0.6
+TOUCH_N, TOUCH_HEIGHT_M = 5.0, 0.006  # a force on a tool so low over the plate is its first touch
 FREE_FORCE, FULL_FORCE = 0.7, 1.1  # fractions of the limit between which force costs most
 BEYOND = 0.3  # of that cost, for force beyond
+LATERAL_SCALES_M = (0.01, 0.002)  # the way to the hole, and the search for it
 FORCE_WEIGHT = 3.0
 DONE_REWARD = 8.0
 TIME_COST = -0.002  # per period
@@ -35,6 +37,8 @@ def contract(cell: CellSpec) -> Contract:
             Feature("torque", XYZ, "N m", "task", -10.0, 10.0),
             Feature("last_action", ACTION_AXES, "1", "task", -1.0, 1.0),
             Feature("clock", ("sin", "cos", "elapsed"), "1", "-", -1.0, 1.0),
+            Feature("touch", ("happened", "since"), "1", "-", 0.0, 1.0),
+            Feature("above_touch", ("z",), "m", "task", -0.03, 0.03),
         ),
         action=(Feature("tool_step", ACTION_AXES, "1", "task", -1.0, 1.0),),
         rate_hz=cell.control.rate_hz,
@@ -60,28 +64,49 @@ def clock(cell: CellSpec, steps: Array) -> Array:
     return xp.stack([xp.sin(phase), xp.cos(phase), steps / cell.horizon], axis=-1)
 
 
-def observe(task: Pose, tool: ToolState, wrench: Array, last_action: Array, clock: Array) -> dict[str, Array]:
-    """Named features in the observed task frame.
+def untouched(count: int) -> Array:
+    """The memory (count, 2) of an episode without a touch so far: its height in m and its step, not a number yet."""
+    return np.full((count, 2), np.nan)
+
+
+def observe(
+    cell: CellSpec, task: Pose, tool: ToolState, wrench: Array, last_action: Array, steps: Array, touch: Array
+) -> tuple[dict[str, Array], Array]:
+    """Named features in the observed task frame, and the memory for the next period.
+
+    The first touch is the one thing from the past that a policy needs: nobody knows how far the peg stands out of the
+    hand, and without it a tip on the plate looks like a tip that has dropped into the hole.
 
     Args:
+        cell: for the period and the timeout.
         task: the observed task frame.
         tool: from the controller.
         wrench: (n, 6) what the environment does to the tool, tared, in the tool's frame, N and N m.
         last_action: (n, 4).
-        clock: (n, 3) from `clock`.
+        steps: (n,) control periods since the start.
+        touch: (n, 2) from `untouched` or the period before.
     """
     xp = array_namespace(wrench)
     task_tool = transpose(task.R) @ tool.measured.R
-    return {
-        "tool_position": rotate_back(task.R, tool.measured.p - task.p),
+    position, force = rotate_back(task.R, tool.measured.p - task.p), rotate(task_tool, wrench[:, :3])
+    height, before = position[:, 2], xp.isnan(touch[:, 0])
+    touching = before & (force[:, 2] > TOUCH_N) & (height < TOUCH_HEIGHT_M)
+    touch = xp.where(touching[:, None], xp.stack([height, steps + 0.0 * height], axis=-1), touch)
+    happened = ~xp.isnan(touch[:, 0])
+    since = xp.where(happened, (steps - touch[:, 1]) / cell.horizon, 0.0)
+    features = {
+        "tool_position": position,
         "tool_rotation": rotation_vector(task_tool @ xp.asarray(DOWN)),
         "lead_position": rotate_back(task.R, tool.lead[:, :3]),
         "lead_rotation": rotate_back(task.R, tool.lead[:, 3:]),
-        "force": rotate(task_tool, wrench[:, :3]),
+        "force": force,
         "torque": rotate(task_tool, wrench[:, 3:]),
         "last_action": last_action,
-        "clock": clock,
+        "clock": clock(cell, steps),
+        "touch": xp.stack([1.0 * happened, since], axis=-1),
+        "above_touch": xp.where(happened, height - touch[:, 0], 0.0)[:, None],
     }
+    return features, touch
 
 
 class Progress(NamedTuple):
@@ -132,9 +157,9 @@ def progress(cell: CellSpec, hole: Pose, tip: Array) -> Progress:
 def potential(cell: CellSpec, at: Progress) -> Array:
     """Potential of the shaping reward (Ng, Harada and Russell, 1999): 0 far away, 2 when done."""
     xp = array_namespace(at.lateral_m)
-    reach = xp.exp(-at.lateral_m / 0.01) * 0.5 + xp.exp(-xp.abs(at.tip_m[:, 2]) / 0.02) * 0.5
-    reach = xp.where(at.depth_m > 0, 0.5 + xp.exp(-at.lateral_m / 0.01) * 0.5, reach)
-    return reach + xp.minimum(at.depth_m / (cell.task.depth_mm / 1000), 1.0 + 0.0 * reach)
+    beside = sum(xp.exp(-at.lateral_m / scale) for scale in LATERAL_SCALES_M) / len(LATERAL_SCALES_M)
+    above = xp.where(at.depth_m > 0, 1.0, xp.exp(-xp.abs(at.tip_m[:, 2]) / 0.02))
+    return (beside + above) / 2 + xp.minimum(at.depth_m / (cell.task.depth_mm / 1000), 1.0 + 0.0 * beside)
 
 
 def force_cost(cell: CellSpec, peak_N: Array) -> Array:

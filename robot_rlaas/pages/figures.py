@@ -1,6 +1,6 @@
 """Small charts as inline SVG: data in, an SVG element out. Their colours and fonts stand in templates/style.css."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -10,7 +10,8 @@ Values = Sequence[float] | np.ndarray
 Flags = Sequence[bool] | np.ndarray
 
 
-BINS = 32
+BINS = 32  # of a histogram below its limit
+PIECES = 8  # of a range of starts
 
 
 class _Plot(NamedTuple):
@@ -72,16 +73,29 @@ def histogram(values: Values, *, label: str, unit: str, limit: float, judged: fl
     return _svg(plot, summary, parts)
 
 
-def scatter(x: Values, y: Values, success: Flags, *, x_label: str, y_label: str, what: str) -> str:
-    """Where episodes lie in a plane: successes as pale dots, failures as crosses on top."""
+def scatter(x: Values, y: Values, success: Flags, missed: Flags, *, x_label: str, y_label: str, what: str) -> str:
+    """Where episodes lie in a plane: pale dots, rings on top for successes that missed a limit, crosses for failures.
+
+    Args:
+        x, y: one per episode; NaN is not drawn.
+        success: whether the part was done.
+        missed: whether a requirement was missed all the same.
+    """
     xs, ys, good = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(success, dtype=bool)
-    reach = max(1e-9, float(np.abs(np.concatenate([xs, ys])).max()) if len(xs) else 1.0) * 1.08
+    ring, shown = good & np.asarray(missed, dtype=bool), np.isfinite(xs) & np.isfinite(ys)
+    reach = 1.08 * max([1e-9, *np.abs(xs[shown]), *np.abs(ys[shown])])
     plot = _plot((-reach, reach), (-reach, reach), width=300, height=292, left=46)
     px, py = plot.x(xs), plot.y(ys)
-    dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(px[good], py[good]))
-    crosses = "".join(f"M{a - 4:.1f} {b - 4:.1f}l8 8m0-8l-8 8" for a, b in zip(px[~good], py[~good]))
-    parts = [_axes(plot, x_label, y_label), f'<path class="dot" d="{dots}"/>', f'<path class="cross" d="{crosses}"/>']
-    return _svg(plot, f"{what}. Successes: {int(good.sum())}, failures: {int((~good).sum())}", parts)
+    dot, ring, none = shown & good & ~ring, shown & ring, shown & ~good
+    dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(px[dot], py[dot]))
+    rings = "".join(f"M{a - 3.5:.1f} {b:.1f}a3.5 3.5 0 1 1 0 .01z" for a, b in zip(px[ring], py[ring]))
+    crosses = "".join(f"M{a - 4:.1f} {b - 4:.1f}l8 8m0-8l-8 8" for a, b in zip(px[none], py[none]))
+    paths = (("dot", dots), ("ring", rings), ("cross", crosses))
+    parts = [_axes(plot, x_label, y_label), *(f'<path class="{kind}" d="{d}"/>' for kind, d in paths)]
+    counts = (
+        f"Successes: {int((dot | ring).sum())}, {int(ring.sum())} of them beyond a limit; failures: {int(none.sum())}"
+    )
+    return _svg(plot, f"{what}. {counts}", parts)
 
 
 def curve(x: Values, y: Values, *, x_label: str, y_label: str, goal: float | None = None, share: bool = False) -> str:
@@ -104,8 +118,7 @@ def curve(x: Values, y: Values, *, x_label: str, y_label: str, goal: float | Non
         parts.append(f'<line class="limit" x1="{plot.left}" x2="{plot.width - plot.right}" y1="{level}" y2="{level}"/>')
         place = f'x="{plot.width - plot.right}" y="{level + 14:.1f}" text-anchor="end"'
         parts.append(f'<text class="limit" {place}>required {goal * 100:g} %</text>')
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(plot.x(xs), plot.y(ys)))
-    parts.append(f'<polyline class="line" points="{points}"/>')
+    parts.append(f'<polyline class="line" points="{_points(zip(plot.x(xs), plot.y(ys)))}"/>')
     last = f"{ys[-1] * 100:.1f} %" if share else f"{ys[-1]:.3g}"
     return _svg(plot, f"{y_label} over {x_label}: from {ys[0]:.3g} to {last} after {xs[-1]:.3g}", parts)
 
@@ -130,17 +143,150 @@ def dots(values: Values, success: Flags, *, label: str, unit: str, limit: float 
     return _svg(plot, f"{label} of {len(data)} attempts, {int(good.sum())} of them successful", parts)
 
 
-def bars(counts: dict[str, int], *, what: str) -> str:
-    """One horizontal bar per named count."""
-    most, row, left = max([1, *counts.values()]), 30, 68
-    plot = _plot((0.0, 1.0), (0.0, 1.0), width=300, height=row * len(counts) + 8)
-    parts = []
-    for i, (name, count) in enumerate(counts.items()):
-        y, wide = 4 + i * row, (plot.width - left - 44) * count / most
-        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 18}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<rect class="bar" x="{left}" y="{y + 4}" width="{max(wide, 0.5):.1f}" height="{row - 10}"/>')
-        parts.append(f'<text class="tick" x="{left + wide + 6:.1f}" y="{y + 18}">{count}</text>')
-    return _svg(plot, f"{what}: " + ", ".join(f"{name} {count}" for name, count in counts.items()), parts)
+def shares(values: Values, hit: Flags, *, label: str, what: str) -> str:
+    """Which share of the episodes was hit, along a figure of their starts: one bar per equal piece of its range.
+
+    Args:
+        values: one per episode; NaN is left out.
+        hit: whether it is one of those that are counted.
+        label: of the figure, with its unit.
+        what: the episodes that are counted.
+    """
+    data, struck = np.asarray(values, dtype=float), np.asarray(hit, dtype=bool)
+    data, struck = data[np.isfinite(data)], struck[np.isfinite(data)]
+    low, high = float(data.min()), float(data.max())
+    high = high if high > low else low + 1.0
+    edges = np.linspace(low, high, PIECES + 1)
+    piece = np.clip(((data - low) / (high - low) * PIECES).astype(int), 0, PIECES - 1)
+    total, count = (np.bincount(piece[rows], minlength=PIECES) for rows in (slice(None), struck))
+    share = count / np.maximum(total, 1)
+    plot = _plot((low, high), (0.0, max(0.01, float(share.max()) * 1.08)), width=300, height=292, left=46)
+    parts = [_axes(plot, label, "", share=True)]
+    for part, left, right in zip(share, edges, edges[1:]):
+        if part:
+            x, y = float(plot.x(left)), float(plot.y(part))
+            wide, tall = float(plot.x(right)) - x - 2, plot.height - plot.bottom - y
+            parts.append(f'<rect class="bar bad" x="{x + 1:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}"/>')
+    level = float(plot.y(struck.mean()))
+    parts.append(
+        f'<line class="mark" x1="{plot.left}" x2="{plot.width - plot.right}" y1="{level:.1f}" y2="{level:.1f}"/>'
+    )
+    most = int(share.argmax())
+    summary = f"{what}: {struck.mean() * 100:.2g} % of all episodes, most often where {label} is "
+    summary += f"{edges[most]:.3g} to {edges[most + 1]:.3g}: {share[most] * 100:.2g} %"
+    return _svg(plot, summary, parts)
+
+
+class Interval(NamedTuple):
+    """A named rate with its bounds; `bad` stands out."""
+
+    name: str
+    value: float
+    lower: float
+    upper: float
+    bad: bool
+
+
+def intervals(rows: Sequence[Interval], *, reference: float, reference_text: str, what: str) -> str:
+    """One row per rate: a dot, the line between its bounds, and all beside a reference rate."""
+    row, top = 26, 26
+    least = min([reference, *(r.lower for r in rows)])
+    low = min(0.9, float(np.floor(least * 10 - 1e-9) / 10))
+    height = top + row * len(rows) + 44.0
+    plot = _plot((max(0.0, low), 1.0), (0.0, 1.0), width=430, height=height, left=152, right=54, top=top)
+    floor = plot.height - plot.bottom
+    parts = [_x_axis(plot, "success", share=True)]
+    for i, (name, value, lower, upper, bad) in enumerate(rows):
+        y, kind = top + row * (i + 0.5), " bad" if bad else ""
+        (x, x0, x1), edge = plot.x([value, lower, upper]), plot.width - plot.right
+        parts.append(f'<line class="rule" x1="{plot.left}" x2="{edge}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text class="name" x="{plot.left - 10}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<line class="span{kind}" x1="{x0:.1f}" x2="{x1:.1f}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<circle class="point{kind}" cx="{x:.1f}" cy="{y}" r="4.5"/>')
+        parts.append(f'<text class="tick" x="{edge + 8}" y="{y + 4}">{value * 100:.1f} %</text>')
+    x = float(plot.x(reference))
+    parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 8}" y2="{floor}"/>')
+    parts.append(f'<text class="mark" x="{x + 4:.1f}" y="{top - 12}" text-anchor="end">{escape(reference_text)}</text>')
+    told = "; ".join(f"{r.name} {r.value * 100:.1f} % ({r.lower * 100:.1f} to {r.upper * 100:.1f} %)" for r in rows)
+    return _svg(plot, f"{what}. {reference_text}: {reference * 100:.1f} %; {told}", parts)
+
+
+def response(
+    x: Values,
+    value: Values,
+    lower: Values,
+    upper: Values,
+    *,
+    x_max: float,
+    reference: float,
+    breaks_at: float | None,
+    what: str,
+) -> str:
+    """A small curve of a rate with its bounds over reach, from 1 to `x_max`; percent.
+
+    Args:
+        x: reaches, rising.
+        value, lower, upper: the rate and its bounds there.
+        x_max: where the axis ends, the same for all curves that stand side by side.
+        reference: the nominal rate, drawn as a line.
+        breaks_at: the reach that is marked.
+        what: the factor.
+    """
+    xs, ys, lows, highs = (np.asarray(v, dtype=float) for v in (x, value, lower, upper))
+    plot = _plot((1.0, max(x_max, 1.0 + 1e-9)), (0.0, 1.0), width=250, height=156, left=52, right=12, top=8, bottom=44)
+    parts = [_y_axis(plot, "", marks=[0.0, 0.5, 1.0], share=True), _x_axis(plot, "reach", count=4)]
+    px = plot.x(xs)
+    outline = [*zip(px, plot.y(highs)), *zip(px[::-1], plot.y(lows)[::-1])]
+    parts.append(f'<polygon class="band" points="{_points(outline)}"/>')
+    level = float(plot.y(reference))
+    parts.append(
+        f'<line class="level" x1="{plot.left}" x2="{plot.width - plot.right}" y1="{level:.1f}" y2="{level:.1f}"/>'
+    )
+    if breaks_at is not None:
+        at = float(plot.x(breaks_at))
+        parts.append(
+            f'<line class="limit" x1="{at:.1f}" x2="{at:.1f}" y1="{plot.top}" y2="{plot.height - plot.bottom}"/>'
+        )
+    along = [*zip(px, plot.y(ys))]
+    parts.append(f'<polyline class="line" points="{_points(along)}"/>')
+    parts += [f'<circle class="point" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>' for a, b in along]
+    told = ", ".join(f"{a:g}: {b * 100:.0f} %" for a, b in zip(xs, ys))
+    end = f"breaks at {breaks_at:g}" if breaks_at is not None else "does not break"
+    return _svg(plot, f"Success of {what} by reach: {told}; {end}", parts)
+
+
+class Moment(NamedTuple):
+    """When something happened in several episodes, seconds since their starts; None for never."""
+
+    name: str
+    when_s: tuple[float, float, float] | None  # median, lowest, highest
+    note: str = ""
+
+
+def timeline(moments: Sequence[Moment], *, end_s: float, what: str) -> str:
+    """One row per moment: a dot at the median, a line from the lowest to the highest, the median in words."""
+    row, top = 19, 4
+    height = top + row * len(moments) + 20.0
+    plot = _plot((0.0, end_s), (0.0, 1.0), width=330, height=height, left=84, right=88, top=top, bottom=20)
+    edge, floor = plot.width - plot.right, height - 20
+    parts, told = [], []
+    marks = ticks(0.0, end_s)
+    for value in marks:
+        x = float(plot.x(value))
+        parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{floor}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 5}" text-anchor="middle">{_number(value)}</text>')
+    parts.append(f'<text class="tick" x="{plot.left - 8}" y="{height - 5}" text-anchor="end">time [s]</text>')
+    for i, (name, when_s, note) in enumerate(moments):
+        y = top + row * (i + 0.5)
+        parts.append(f'<text class="tick" x="{plot.left - 8}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        said = "never"
+        if when_s is not None:
+            (x, x0, x1), said = plot.x(when_s), f"{when_s[0]:.1f} s{note and ', ' + note}"
+            parts.append(f'<line class="span" x1="{x0:.1f}" x2="{x1:.1f}" y1="{y}" y2="{y}"/>')
+            parts.append(f'<circle class="point" cx="{x:.1f}" cy="{y}" r="3.5"/>')
+        parts.append(f'<text class="name" x="{edge + 8}" y="{y + 4}">{escape(said)}</text>')
+        told.append(f"{name} {said}")
+    return _svg(plot, f"{what}: {'; '.join(told)}", parts)
 
 
 def ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> list[float]:
@@ -159,23 +305,35 @@ def _plot(x_range, y_range, *, width=430.0, height=250.0, left=52.0, right=14.0,
 
 
 def _axes(plot: _Plot, x_label: str, y_label: str, *, share: bool = False, whole: bool = False) -> str:
+    return _y_axis(plot, y_label, marks=ticks(*plot.y_range, count=4), share=share) + _x_axis(
+        plot, x_label, whole=whole
+    )
+
+
+def _y_axis(plot: _Plot, label: str, *, marks: Sequence[float], share: bool = False) -> str:
     right, floor = plot.width - plot.right, plot.height - plot.bottom
     parts = []
-    for value in ticks(*plot.y_range, count=4):
+    for value in marks:
         y = float(plot.y(value))
-        text = f"{value * 100:g} %" if share else _number(value)
         parts.append(f'<line class="rule" x1="{plot.left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{plot.left - 7}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
-    for value in ticks(*plot.x_range, count=6, whole=whole):
+        place = f'x="{plot.left - 7}" y="{y + 4:.1f}" text-anchor="end"'
+        parts.append(f'<text class="tick" {place}>{_number(value, share)}</text>')
+    turned = f'transform="translate(13 {(plot.top + floor) / 2:.0f}) rotate(-90)" text-anchor="middle"'
+    parts.append(f'<text class="name" {turned}>{escape(label)}</text>' if label else "")
+    return "".join(parts)
+
+
+def _x_axis(plot: _Plot, label: str, *, count: int = 6, share: bool = False, whole: bool = False) -> str:
+    right, floor = plot.width - plot.right, plot.height - plot.bottom
+    parts = []
+    for value in ticks(*plot.x_range, count=count, whole=whole):
         x = float(plot.x(value))
         parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{floor}" y2="{floor + 4}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{floor + 17}" text-anchor="middle">{_number(value)}</text>')
+        place = f'x="{x:.1f}" y="{floor + 17}" text-anchor="middle"'
+        parts.append(f'<text class="tick" {place}>{_number(value, share)}</text>')
     parts.append(f'<line class="axis" x1="{plot.left}" x2="{right}" y1="{floor}" y2="{floor}"/>')
     middle = (plot.left + right) / 2
-    parts.append(f'<text class="name" x="{middle}" y="{plot.height - 6}" text-anchor="middle">{escape(x_label)}</text>')
-    up = (plot.top + floor) / 2
-    turned = f'transform="translate(13 {up:.0f}) rotate(-90)" text-anchor="middle"'
-    parts.append(f'<text class="name" {turned}>{escape(y_label)}</text>')
+    parts.append(f'<text class="name" x="{middle}" y="{plot.height - 6}" text-anchor="middle">{escape(label)}</text>')
     return "".join(parts)
 
 
@@ -186,8 +344,12 @@ def _vertical(plot: _Plot, value: float, text: str, kind: str, text_y: float) ->
     return line + f'<text class="{kind}" x="{x + shift:.1f}" y="{text_y}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _number(value: float) -> str:
-    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+def _number(value: float, share: bool = False) -> str:
+    return (f"{value * 100:g} %" if share else f"{value:g}").replace("-", "\N{MINUS SIGN}")
+
+
+def _points(pairs: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
 
 
 def _svg(plot: _Plot, summary: str, parts: list[str]) -> str:

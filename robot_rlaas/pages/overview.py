@@ -111,7 +111,8 @@ def overview_page(run: Overview) -> str:
         "overview.html.j2",
         run=run,
         rows=rows,
-        overall=site.overall([row.verdict for row in rows]) if rows else None,
+        overall=site.overall(run.report) if run.report else None,
+        meaning=site.meaning(run.report) if run.report else "",
         achieved=achieved(run),
         picture=site.data_uri(run.picture_png, "image/png") if run.picture_png else None,
         longest=max([s.seconds for s in run.stages if s.seconds] or [1.0]),
@@ -126,9 +127,11 @@ def achieved(run: Overview) -> str:
     """What the run achieved, in one sentence with figures."""
     parts = []
     if run.report:
-        s, n = run.report["success"], run.report["episodes"]
+        n, fresh = run.report["episodes"], "fresh " * (run.report["kind"] == "qualification")
+        s = site.requirement(run.report, "success") or run.report["success"]
         bounds = site.bounds(s["lower_95"], s["upper_95"], "1")
-        parts.append(f"succeeded in {site.percent(s['rate'])} of {n:,} fresh episodes (95 % bounds {bounds})")
+        rate = site.percent(run.report["success"]["rate"])
+        parts.append(f"succeeded in {rate} of {n:,} {fresh}episodes (95 % bounds {bounds})")
     if run.attempts:
         good = sum(attempt.success for attempt in run.attempts)
         parts.append(f"in {good} of {len(run.attempts)} attempts on {run.arm}")

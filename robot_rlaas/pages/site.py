@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +22,11 @@ TITLES = {
 }
 
 
+UNITS = {"mm": "mm", "deg": "°", "Nm": f"N{SPACE}m", "N": "N", "s": "s", "ms": "ms"}  # how names end
+
+
 class VerdictRow(NamedTuple):
-    """One requirement, every cell of its table row as text."""
+    """One requirement, every cell of its table row as text; `more` says what an undecided one lacks."""
 
     name: str
     counted: str
@@ -30,6 +34,7 @@ class VerdictRow(NamedTuple):
     value: str
     bounds: str
     verdict: str
+    more: str
 
 
 def verdict_rows(report: dict[str, Any]) -> list[VerdictRow]:
@@ -46,19 +51,78 @@ def verdict_rows(report: dict[str, Any]) -> list[VerdictRow]:
                 value=figure(item["value"], unit),
                 bounds=bounds(item["lower_95"], item["upper_95"], unit),
                 verdict=item["verdict"].upper(),
+                more=_more(item),
             )
         )
     return rows
 
 
-def overall(verdicts: list[str]) -> str:
-    """The verdict of a whole table: one FAIL fails it, one UNDECIDED leaves it open."""
-    return next((word for word in ("FAIL", "UNDECIDED") if word in verdicts), "PASS")
+def _more(item: dict[str, Any]) -> str:
+    if item["verdict"].upper() != "UNDECIDED":
+        return ""
+    more = item["more_needed"]
+    if more is None:
+        return "too close to the limit for any affordable number of episodes"
+    coarse = 10 ** max(0, len(str(more)) - 2)  # two digits: chance spreads it far wider
+    return f"about {math.ceil(more / coarse) * coarse:,} more episode{'s' * (more != 1)} would decide"
+
+
+def overall(report: dict[str, Any]) -> str:
+    """The verdict of a whole report: one FAIL fails it, one UNDECIDED leaves it open, and a trial never passes."""
+    verdicts = [item["verdict"].upper() for item in report["requirements"]]
+    word = next((word for word in ("FAIL", "UNDECIDED") if word in verdicts), "PASS")
+    return "TRIAL" if word == "PASS" and report["kind"] == "trial" else word
+
+
+def meaning(report: dict[str, Any]) -> str:
+    """What verdicts and bounds of the table promise, in words."""
+    plan, total = report["plan"], report["episodes"]
+    alpha, each = percent(plan["alpha"]), percent(1 - plan["alpha"])
+    if plan["sequential"]:
+        how = "anytime-valid e-values"
+        bounds = f"with {each} confidence, however often one looks and whenever one stops"
+    else:
+        how = f"exact binomial tests on {total:,} episodes, a number fixed beforehand, adjusted by Holm"
+        bounds = f"with {each} confidence"
+    return (
+        f"All requirements are judged together: the chance that any PASS in this table is wrong is at most {alpha}, "
+        f"and so is the chance that any FAIL is ({how}). Each bound by itself holds {bounds}; so a verdict may stay "
+        "open where its own bound already keeps the limit."
+    )
+
+
+def extent(report: dict[str, Any]) -> str:
+    """How the number of episodes came about, in words."""
+    plan, total = report["plan"], report["episodes"]
+    if not plan["sequential"]:
+        return "a number fixed beforehand"
+    if total < plan["episodes"]:
+        return f"sequential: stopped once every verdict stood, of at most {plan['episodes']:,}"
+    return "all that the sequential plan allowed"
 
 
 def requirement(report: dict[str, Any], name: str) -> dict[str, Any] | None:
     """The requirement of that name, if the report has it."""
     return next((item for item in report["requirements"] if item["name"] == name), None)
+
+
+def named(name: str) -> tuple[str, str]:
+    """A key of the report as words and its unit, which is how it ends: "joint_friction_Nm", "hand_x_mm", "friction"."""
+    stem, _, end = name.rpartition("_")
+    words, unit = (stem, UNITS[end]) if stem and end in UNITS else (name, "")
+    return words.replace("_", " "), unit
+
+
+def span(ends: Sequence[float] | None, unit: str) -> str:
+    """A range with its unit once, which may be none; it stays on one line."""
+    if ends is None:
+        return DASH
+    return f"{number(ends[0])} to {number(ends[1])}{'' if unit in ('', '°') else ' '}{unit}".replace(" ", SPACE)
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def number(value: float | None) -> str:

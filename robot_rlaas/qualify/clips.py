@@ -1,6 +1,6 @@
 """A film of one episode, run again alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from robot_rlaas.cell.contract import Policy
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.env.insertion import STAGES
@@ -34,16 +34,15 @@ class Clip(NamedTuple):
 def clip(
     cell: CellSpec,
     workcell: Workcell,
-    policy_factory: Callable[[int], Policy],
-    seed: int,
-    space: Space,
+    policy: Policy,
+    seeds: Seeds,
     episode: int,
     path: Path,
 ) -> Clip:
     """Run one episode again and film it: the hole close by, the whole cell in a corner, time, force and stage below.
 
     Args:
-        policy_factory: makes a fresh policy for that many rows (one).
+        policy: a fresh one, for one row.
         path: of the MP4.
 
     Raises:
@@ -55,8 +54,8 @@ def clip(
     far = Renderer(workcell, 2 * INSET_PX, INSET_PX * 3 // 2, shadows=False, smooth=False)  # shrunk, hence smooth
     with near, far:
         camera = _Camera(backend, near, far)
-        env = BatchEnv(cell, workcell, camera, seed, space, first_episode=episode)
-        write_video(_frames(env, camera, policy_factory(1), outcomes), path, round(cell.control.rate_hz))
+        env = BatchEnv(cell, workcell, camera, seeds, first_episode=episode)
+        write_video(_frames(env, camera, policy, outcomes), path, round(cell.control.rate_hz))
     return Clip(path, outcomes[0])
 
 

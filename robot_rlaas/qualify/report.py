@@ -4,33 +4,25 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from robot_rlaas.cell.contract import Policy
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, sequence_json
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.env.batch import BatchEnv, Outcome
+from robot_rlaas.env.batch import Outcome
 from robot_rlaas.env.insertion import STAGES
-from robot_rlaas.qualify.statistics import Estimate, Verdict, at_least, at_most, proportion, quantile
+from robot_rlaas.qualify import sequential as anytime
+from robot_rlaas.qualify.claims import ALPHA, BATCH, Judgement, Plan
+from robot_rlaas.qualify.failures import Cluster
+from robot_rlaas.qualify.fresh import Freshness
+from robot_rlaas.qualify.held_out import success_json
+from robot_rlaas.qualify.statistics import Estimate, Verdict, proportion, quantile
+from robot_rlaas.qualify.trials import START_AXES, Trial
 
-FORMAT = 1
-FAILURE_KINDS = {
-    "approach": "never reached the plate",
-    "search": "touched the plate and never found the hole",
-    "insert": "found the hole and got stuck on the way in",
-    "done": "diverged in simulation",
-}
-
-
-class Trial(NamedTuple):
-    """One qualification episode: how it ended and how it started."""
-
-    outcome: Outcome
-    start: np.ndarray
+FORMAT = 2
 
 
 class PolicyIdentity(NamedTuple):
@@ -41,125 +33,105 @@ class PolicyIdentity(NamedTuple):
     kind: str
 
 
-def run_trials(env: BatchEnv, policy: Policy, count: int, on_episodes: Callable[[int], None]) -> list[Trial]:
-    """Run the first `count` episodes of the environment's seed space to their ends, in order of their numbers.
-
-    Rows whose episode number lies beyond `count` keep running and are not counted: an episode is never left out
-    because it takes long.
-    """
-    observation = env.reset()
-    policy.reset(np.arange(env.nsim))
-    first = int(env.episode.min())
-    starts = _starts(env)
-    done: dict[int, Trial] = {}
-    while len(done) < count:
-        step = env.step(policy.act(observation))
-        ended = 0
-        for row, outcome in zip(step.rows, step.outcomes):
-            if outcome.episode < first + count:
-                done[outcome.episode] = Trial(outcome, starts[row])
-                ended += 1
-        policy.reset(step.rows)
-        starts[step.rows] = _starts(env)[step.rows]
-        observation = step.observation
-        on_episodes(ended)
-    return [done[number] for number in sorted(done)]
-
-
-def _starts(env: BatchEnv) -> np.ndarray:
-    d = env.draw
-    mm, deg = 1e3, 180 / np.pi
-    columns = (
-        d.plate_xy_m * mm,
-        d.plate_yaw_rad[:, None] * deg,
-        d.bias_xy_m * mm,
-        d.bias_yaw_rad[:, None] * deg,
-        d.hand_m * mm,
-    )
-    return np.concatenate(columns, axis=1)
-
-
-START_AXES = (
-    *("plate_x_mm", "plate_y_mm", "plate_yaw_deg"),
-    *("bias_x_mm", "bias_y_mm", "bias_yaw_deg"),
-    *("hand_x_mm", "hand_y_mm", "hand_z_mm"),
-)
-
-
 def build_report(
-    cell: CellSpec, policy: PolicyIdentity, seed: int, space: Space, trials: list[Trial], cost: dict[str, float]
+    cell: CellSpec,
+    policy: PolicyIdentity,
+    seeds: Seeds,
+    plan: Plan,
+    judgement: Judgement,
+    fresh: Freshness,
+    cost: dict[str, float],
+    failures: Sequence[Cluster],
+    held_out: list[dict[str, Any]] | None = None,
+    sensitivity: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of report.json.
+    """The content of report.json; `schema.Report` says what that is.
 
     Args:
         cell: what is required.
         policy: what was judged.
-        seed, space: where the episodes came from.
-        trials: in order of their numbers.
+        seeds: where the episodes came from.
+        plan: how many were to be run.
+        judgement: from `claims.judge`.
+        fresh: whether the policy can have met them.
         cost: wall_s, core_s and simulated_s.
+        failures: from `failures.clusters`.
+        held_out, sensitivity: from `held_out.held_out_report` and `sensitivity_report`, where they were asked for.
     """
-    outcomes = [trial.outcome for trial in trials]
-    success = proportion(sum(o.success for o in outcomes), len(outcomes))
+    outcomes = [trial.outcome for trial in judgement.trials]
     return {
         "format": FORMAT,
+        "kind": "qualification" if fresh.proved else "trial",
         "cell": cell.name,
         "cell_hash": cell.hash,
-        "policy": policy._asdict(),
-        "seed": seed,
-        "space": space.name,
-        "versions": _versions(),
-        "episodes": len(outcomes),
-        "success": {
-            "count": sum(o.success for o in outcomes),
-            "rate": success.value,
-            "lower_95": success.lower,
-            "upper_95": success.upper,
+        "policy": {"path": policy.path, "sha256": policy.sha256, "kind": policy.kind},
+        **sequence_json(seeds),
+        "versions": versions(),
+        "plan": {**plan._asdict(), "batch": BATCH, "alpha": ALPHA},
+        "fresh": {
+            "proved": fresh.proved,
+            "statements": list(fresh.statements),
+            "objections": list(fresh.objections),
         },
-        "requirements": _requirements(cell, outcomes),
+        "episodes": len(outcomes),
+        "success": success_json(sum(o.success for o in outcomes), len(outcomes)),
+        "requirements": _requirements(cell, outcomes, plan, judgement),
         "cost": cost,
-        "failures": _failures(outcomes),
-        "per_episode": _per_episode(trials),
+        "failures": [cluster.to_json() for cluster in failures],
+        "held_out": held_out,
+        "sensitivity": sensitivity,
+        "per_episode": _per_episode(judgement.trials),
     }
 
 
-def _requirements(cell: CellSpec, outcomes: list[Outcome]) -> list[dict[str, Any]]:
+def _requirements(cell: CellSpec, outcomes: list[Outcome], plan: Plan, judgement: Judgement) -> list[dict[str, Any]]:
+    """One row each. Of a sequential plan the bounds hold at every look, as its verdicts do."""
     need, total = cell.requirements, len(outcomes)
-    success = proportion(sum(o.success for o in outcomes), total)
-    cycle = quantile(np.array([o.cycle_time_s for o in outcomes]), need.cycle_time_s.quantile)
-    force = quantile(np.array([o.peak_force_N for o in outcomes]), need.contact_force_N.quantile)
-    keep_out = proportion(sum(o.keep_out for o in outcomes), total)
-    q_time, q_force = (f"{100 * q.quantile:g} %" for q in (need.cycle_time_s, need.contact_force_N))
+    rate, order = (anytime.proportion, anytime.quantile) if plan.sequential else (proportion, quantile)
+    times, forces = (np.array([getattr(o, name) for o in outcomes]) for name in ("cycle_time_s", "peak_force_N"))
+    q_time, q_force = need.cycle_time_s.quantile, need.contact_force_N.quantile
+    rows: list[tuple[str, str, float, Estimate, str]] = [
+        (
+            "success",
+            "share of parts that succeed",
+            need.success.rate,
+            rate(sum(o.success for o in outcomes), total),
+            "1",
+        ),
+        ("cycle_time", f"{100 * q_time:g} % of parts within", need.cycle_time_s.limit, order(times, q_time), "s"),
+        (
+            "contact_force",
+            f"{100 * q_force:g} % of peak forces within",
+            need.contact_force_N.limit,
+            order(forces, q_force),
+            "N",
+        ),
+        (
+            "keep_out",
+            "share of parts that enter a keep-out box",
+            need.keep_out.rate,
+            rate(sum(o.keep_out for o in outcomes), total),
+            "1",
+        ),
+    ]
     return [
-        _row("success", "share of parts that succeed", need.success.rate, success, at_least, "1"),
-        _row("cycle_time", f"{q_time} of parts within", need.cycle_time_s.limit, cycle, at_most, "s"),
-        _row("contact_force", f"{q_force} of peak forces within", need.contact_force_N.limit, force, at_most, "N"),
-        _row("keep_out", "share of parts that enter a keep-out box", need.keep_out.rate, keep_out, at_most, "1"),
+        {
+            "name": name,
+            "text": text,
+            "limit": limit,
+            "value": _finite(estimate.value),
+            "lower_95": _finite(estimate.lower),
+            "upper_95": _finite(estimate.upper),
+            "verdict": str(judgement.verdicts[name]),
+            "more_needed": judgement.more_needed.get(name),
+            "unit": unit,
+        }
+        for name, text, limit, estimate, unit in rows
     ]
 
 
-def _row(name: str, text: str, limit: float, estimate: Estimate, judge, unit: str) -> dict[str, Any]:
-    value, lower, upper = (x if math.isfinite(x) else None for x in estimate)
-    return {
-        "name": name,
-        "text": text,
-        "limit": limit,
-        "value": value,
-        "lower_95": lower,
-        "upper_95": upper,
-        "verdict": str(judge(estimate, limit)),
-        "unit": unit,
-    }
-
-
-def _failures(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    groups: dict[str, list[int]] = {}
-    for outcome in outcomes:
-        if not outcome.success:
-            groups.setdefault(STAGES[outcome.stage], []).append(outcome.episode)
-    return [
-        {"kind": kind, "count": len(episodes), "episodes": episodes, "text": FAILURE_KINDS[kind]}
-        for kind, episodes in sorted(groups.items(), key=lambda item: -len(item[1]))
-    ]
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _per_episode(trials: list[Trial]) -> dict[str, list[Any]]:
@@ -169,21 +141,27 @@ def _per_episode(trials: list[Trial]) -> dict[str, list[Any]]:
         "episode": [o.episode for o in outcomes],
         "success": [o.success for o in outcomes],
         "cycle_time_s": [round(o.cycle_time_s, 4) if o.success else None for o in outcomes],
-        "peak_force_N": [round(o.peak_force_N, 3) for o in outcomes],
+        "peak_force_N": [_finite(round(o.peak_force_N, 3)) for o in outcomes],
         "keep_out": [o.keep_out for o in outcomes],
         "stage": [STAGES[o.stage] for o in outcomes],
-        **{name: starts[:, i].tolist() for i, name in enumerate(START_AXES)},
+        **{name: [_finite(x) for x in starts[:, i].tolist()] for i, name in enumerate(START_AXES)},
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of everything that the figures depend on."""
     names = ("mujoco", "numpy", "onnxruntime", "robot_rlaas")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def passed(report: dict[str, Any]) -> bool:
-    """Whether every requirement's verdict is PASS."""
-    return all(row["verdict"] == Verdict.PASS for row in report["requirements"])
+def passed(report: Mapping[str, Any]) -> bool:
+    """Whether it is a qualification and every requirement's verdict is PASS."""
+    return report["fresh"]["proved"] and all(row["verdict"] == Verdict.PASS for row in report["requirements"])
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two reports of the same qualification, apart from what it cost: names of keys."""
+    return [key for key in old if key not in ("cost", "versions") and old[key] != new.get(key)]
 
 
 class CostMeter:

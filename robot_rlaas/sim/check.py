@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.cell.strict_yaml import line_of
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
@@ -91,7 +91,7 @@ def _reach(cell: CellSpec, path: Path, workcell: Workcell) -> Finding:
 def _start(cell: CellSpec, path: Path, workcell: Workcell) -> Finding:
     """Nothing penetrates at the start, and the tool is above the plate."""
     home = np.deg2rad(np.array(cell.robot.home_deg))
-    starts = draw(cell, 0, Space.SHOW, np.arange(SAMPLES))
+    starts = draw(cell, Seeds(0, Space.SHOW), np.arange(SAMPLES))
     backend = CpuBackend(workcell, cell, SAMPLES)
     backend.reset(np.arange(SAMPLES), starts, np.broadcast_to(home, (SAMPLES, len(home))))
     line = line_of(path, "robot", "home_deg")

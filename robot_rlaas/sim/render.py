@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import write_atomic
 from robot_rlaas.sim.cpu import CpuBackend
@@ -122,7 +122,7 @@ def cell_picture(cell: CellSpec, workcell: Workcell, count: int = 4, seed: int =
     """
     width = 1200
     small = (width - (count - 1) * GAP_PX) // count
-    starts = draw(cell, seed, Space.SHOW, np.arange(count))
+    starts = draw(cell, Seeds(seed, Space.SHOW), np.arange(count))
     backend = CpuBackend(workcell, cell, count, nthread=1)
     home = np.deg2rad(np.array(cell.robot.home_deg))
     backend.reset(np.arange(count), starts, np.broadcast_to(home, (count, len(home))))

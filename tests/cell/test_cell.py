@@ -6,7 +6,7 @@ import pytest
 
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.seeds import Space, episode_generator
+from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.cell.spec import cell_path, load_cell
 from robot_rlaas.env.insertion import contract
 from robot_rlaas.sim.check import check
@@ -105,6 +105,14 @@ def test_a_contract_survives_json() -> None:
 
 
 def test_seed_spaces_never_meet() -> None:
-    first = {space: episode_generator(3, space, 17).random(4).tobytes() for space in Space}
-    assert len(set(first.values())) == len(Space)
-    assert episode_generator(3, Space.TRAIN, 17).random(4).tobytes() == first[Space.TRAIN]
+    def numbers(*seeds) -> bytes:
+        return Seeds(*seeds).generator(17).random(4).tobytes()
+
+    sequences = [(3, space) for space in Space] + [(3, Space.QUALIFY, key_of(64 * digit)) for digit in "0f"]
+    assert len({numbers(*s) for s in sequences}) == len(sequences)
+    assert numbers(3, Space.TRAIN) == numbers(3, Space.TRAIN)
+
+
+def test_a_key_does_not_depend_on_the_order() -> None:
+    assert key_of("12" * 32, "ab" * 32) == key_of("ab" * 32, "12" * 32)
+    assert key_of("12" * 32) == (0x12121212, 0x12121212)

@@ -14,7 +14,7 @@ from robot_rlaas.env.expert import InsertionExpert
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    from robot_rlaas.cell.seeds import Space
+    from robot_rlaas.cell.seeds import Seeds, Space
     from robot_rlaas.cell.spec import load_cell
     from robot_rlaas.env.batch import BatchEnv
     from robot_rlaas.sim.cpu import CpuBackend
@@ -22,7 +22,7 @@ def recorded(tmp_path_factory):
 
     cell = load_cell("peg_insertion")
     work = build(cell)
-    env = BatchEnv(cell, work, CpuBackend(work, cell, 6), 0, Space.DEMONSTRATE)
+    env = BatchEnv(cell, work, CpuBackend(work, cell, 6), Seeds(0, Space.DEMONSTRATE))
     ended = []
     rng = np.random.default_rng(0)
     episodes = record(env, InsertionExpert(cell, env.contract, 6), 5, 0.1, rng, lambda: ended.append(1))

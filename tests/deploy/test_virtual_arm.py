@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robot_rlaas.cell.hardware import Plant, load_plant
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.control.controller import ToolController
 from robot_rlaas.control.kinematics import Pose, solve
@@ -41,7 +41,7 @@ def test_with_a_nominal_plant_it_moves_and_touches_as_the_training_simulation_do
     arm = VirtualArm(CELL, NOMINAL, 3)
     backend = CpuBackend(build(CELL), CELL, 1)
     ones, zeros = np.ones((1, 6)), np.zeros((1, 6))
-    start = draw(CELL, 3, Space.DEPLOY, np.zeros(1))._replace(
+    start = draw(CELL, Seeds(3, Space.DEPLOY), np.zeros(1))._replace(
         damping_scale=ones, gain_scale=ones, joint_friction_Nm=zeros, delay_s=np.zeros(1)
     )
     backend.reset(np.arange(1), start, HOME[None])
@@ -96,7 +96,7 @@ def test_the_same_seed_brings_the_same_parts_and_the_camera_is_biased():
             arm.tick(None)
     np.testing.assert_array_equal(seen[0], seen[1])
     assert np.abs(np.subtract(seen[0], seen[2])[:, :2]).max() > 0.001
-    true = np.array(CELL.task.plate.top_mm)[:2] / 1000 + draw(CELL, 5, Space.DEPLOY, np.arange(3)).plate_xy_m
+    true = np.array(CELL.task.plate.top_mm)[:2] / 1000 + draw(CELL, Seeds(5, Space.DEPLOY), np.arange(3)).plate_xy_m
     error = np.abs(np.array(seen[0])[:, :2] - true)
     assert 0 < error.max() <= 0.001
 

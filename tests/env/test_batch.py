@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.env import insertion
 from robot_rlaas.env.expert import InsertionExpert
 from robot_rlaas.sim.variation import draw
@@ -43,6 +43,43 @@ def test_the_expert_succeeds(make_env) -> None:
     assert not any(o.keep_out for o in first)
 
 
+def test_an_outcome_says_when_each_stage_was_reached_and_when_the_force_was_largest(make_env) -> None:
+    """Against an account kept beside the environment: the stage after every step, the force in every period."""
+    env = make_env(8)
+    forces, rollout = [], env.backend.step
+
+    def watched(setpoints):
+        physics = rollout(setpoints)
+        forces.append(physics.contact_N.copy())
+        return physics
+
+    env.backend.step = watched
+    observation, expert = env.reset(), InsertionExpert(env.cell, env.contract, 8)
+    begun, first, ended = np.zeros(8, int), [{} for _ in range(8)], []
+    for i in range(2 * env.cell.horizon):
+        step = env.step(expert.act(observation))
+        for row, outcome in zip(step.rows, step.outcomes):
+            period = env.cell.period_s
+            reached = first[row] | {
+                k: outcome.steps * period for k in range(1, outcome.stage + 1) if k not in first[row]
+            }
+            assert outcome.stage_s == tuple(reached.get(k, np.inf) for k in (1, 2, 3))
+            felt = np.array(forces)[begun[row] : i + 1, row]
+            assert outcome.peak_force_N == felt.max()
+            assert outcome.peak_at_s == (felt.argmax() + 1) * period
+            assert list(outcome.stage_s) == sorted(outcome.stage_s)
+            assert outcome.stage_s[2] == outcome.cycle_time_s
+            begun[row], first[row] = i + 1, {}
+            ended.append(outcome)
+        for row in set(range(8)) - set(step.rows):
+            for k in range(1, env.stage[row] + 1):
+                first[row].setdefault(k, (i + 1 - begun[row]) * env.cell.period_s)
+        expert.reset(step.rows)
+        observation = step.observation
+    assert len(ended) >= 16
+    assert sum(o.stage_s[0] < o.stage_s[1] < o.stage_s[2] < np.inf for o in ended) >= 12
+
+
 def test_standing_still_fails_and_earns_nothing(make_env) -> None:
     class Still:
         def act(self, observation):
@@ -55,6 +92,7 @@ def test_standing_still_fails_and_earns_nothing(make_env) -> None:
     _, outcomes, rewards = play(env, env.cell.horizon, Still())
     assert [o.success for o in outcomes] == [False] * 4
     assert all(o.steps == env.cell.horizon and o.cycle_time_s == np.inf and o.peak_force_N == 0 for o in outcomes)
+    assert all(o.stage_s == (np.inf, np.inf, np.inf) and o.peak_at_s == 0 for o in outcomes)
     assert rewards.sum(0).max() < 0
 
 
@@ -77,7 +115,7 @@ def test_reward_terms_add_up_and_force_is_charged_once(make_env) -> None:
 def test_what_is_observed_is_the_truth_plus_the_drawn_bias(make_env) -> None:
     env = make_env(16)
     seen = env.contract.unpack(env.reset())
-    d = draw(env.cell, 0, Space.SHOW, np.arange(16))
+    d = draw(env.cell, Seeds(0, Space.SHOW), np.arange(16))
     hole = insertion.task_frame(env.cell, d.plate_xy_m, d.plate_yaw_rad)
     observed = insertion.task_frame(env.cell, d.plate_xy_m + d.bias_xy_m, d.plate_yaw_rad + d.bias_yaw_rad)
     assert np.abs(hole.p - observed.p).max() <= 1.0001e-3
@@ -87,7 +125,7 @@ def test_what_is_observed_is_the_truth_plus_the_drawn_bias(make_env) -> None:
 
 
 def test_draws_stay_in_their_ranges_and_use_them(cell) -> None:
-    d = draw(cell, 1, Space.TRAIN, np.arange(400))
+    d = draw(cell, Seeds(1, Space.TRAIN), np.arange(400))
     for values, (low, high) in (
         (d.plate_xy_m * 1000, cell.variation.plate_xy_mm),
         (np.rad2deg(d.bias_yaw_rad), cell.variation.plate_bias_deg),
@@ -103,7 +141,7 @@ def test_the_command_delay_is_felt_and_survives_a_reset(cell, workcell) -> None:
     from robot_rlaas.sim.cpu import CpuBackend
 
     backend = CpuBackend(workcell, cell, 2)
-    start = draw(cell, 0, Space.SHOW, np.zeros(2))
+    start = draw(cell, Seeds(0, Space.SHOW), np.zeros(2))
     start = start._replace(delay_s=np.array([0.0, 0.04]))
     home = np.broadcast_to(np.deg2rad(np.array(cell.robot.home_deg)), (2, 6))
     for _ in range(2):
@@ -116,3 +154,27 @@ def test_the_command_delay_is_felt_and_survives_a_reset(cell, workcell) -> None:
         lag = np.interp(0.01, moved[:, 1], np.arange(12)) - np.interp(0.01, moved[:, 0], np.arange(12))
         assert abs(lag * cell.period_s - 0.04) < 0.006
         assert np.abs(moved[0]).max() < 0.01
+
+
+def test_the_first_touch_is_remembered(make_env) -> None:
+    """Once it happened it stays, with its height and its time; a new episode has not touched anything."""
+    env = make_env(8, nthread=1)
+    expert = InsertionExpert(env.cell, env.contract, 8)
+    env.reset()
+    heights, touches = np.full(8, np.nan), 0
+    for _ in range(200):
+        step = env.step(expert.act(env.observation))
+        seen = env.contract.unpack(step.final_observation)
+        height, pressed = seen["tool_position"][:, 2], seen["force"][:, 2] > insertion.TOUCH_N
+        first = np.isnan(heights) & pressed & (height < insertion.TOUCH_HEIGHT_M)
+        touches += first.sum()
+        heights[first] = height[first]
+        happened = ~np.isnan(heights)
+        np.testing.assert_array_equal(seen["touch"][:, 0], happened)
+        np.testing.assert_allclose(seen["above_touch"][happened, 0], (height - heights)[happened], atol=1e-7)
+        assert (seen["touch"][first, 1] == 0).all()
+        assert (seen["touch"][happened & ~first, 1] > 0).all()
+        heights[step.rows] = np.nan
+        fresh = env.contract.unpack(step.observation)
+        assert (fresh["touch"][step.rows] == 0).all()
+    assert touches > 16

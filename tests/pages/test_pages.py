@@ -1,22 +1,29 @@
+import copy
 import re
 import shutil
 import subprocess
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from robot_rlaas.cell.seeds import Space
-from robot_rlaas.cell.spec import load_cell
+from robot_rlaas.cell.seeds import Seeds, Space
+from robot_rlaas.cell.spec import Variation, load_cell
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.expert import InsertionExpert
 from robot_rlaas.env.insertion import contract
-from robot_rlaas.pages import site
+from robot_rlaas.pages import generalisation, qualification, site
 from robot_rlaas.pages.overview import Overview, Stage, achieved, overview_page
 from robot_rlaas.pages.qualification import qualification_page
+from robot_rlaas.qualify.claims import Plan, judge
 from robot_rlaas.qualify.clips import clip
-from robot_rlaas.qualify.report import PolicyIdentity, build_report, run_trials
+from robot_rlaas.qualify.failures import AXES, HISTORY, clusters
+from robot_rlaas.qualify.fresh import freshness
+from robot_rlaas.qualify.held_out import BROKEN, EVERYTHING, SHAPE
+from robot_rlaas.qualify.report import PolicyIdentity, build_report
+from robot_rlaas.qualify.trials import stream
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 from robot_rlaas.sim.render import RenderingUnavailable, write_video
@@ -88,17 +95,223 @@ def test_verdicts_reach_the_reader_of_the_report(report, film, tmp_path):
     for item in report["requirements"]:
         shown = rows[site.TITLES[item["name"]]]
         assert shown[1] == item["text"]
-        assert shown[-1] == item["verdict"]
+        assert shown[-1].startswith(item["verdict"])
     assert rows["Success"][2:5] == ["≥ 99 %", "98.8 %", "98.1 to 99.3 %"]
-    assert rows["search"][1] == "8"
+    assert rows["Success"][-1] == "UNDECIDEDabout 40,000 more episodes would decide"
+    assert rows["Keep-out"][-1] == "PASS"
     assert sum(load.startswith("data:video/mp4") for load in seen.loads) == 6
 
 
 def test_report_puts_the_verdicts_before_every_picture(report, film):
     page = qualification_page(report, [("Success", "Done.", film)])
     body = page[page.index("<body>") :]
+    assert body.count("<table") == 2
     assert body.index("<table") < body.index("<svg")
     assert body.index('class="verdict UNDECIDED"') < body.index("<svg") < body.index("<video")
+
+
+def words(page):
+    """The page's text without markup, figures included."""
+    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
+    return " ".join(unescape(text).split())
+
+
+def evil_everywhere(report, evil):
+    """A report whose free texts are all `evil`."""
+    changed = copy.deepcopy(report)
+    for cluster in changed["failures"]:
+        cluster["name"] = cluster["text"] = evil
+    changed["held_out"][0]["factor"] = changed["versions"]["python"] = evil
+    changed["sensitivity"]["curves"][evil] = changed["sensitivity"]["curves"]["friction"]
+    changed["sensitivity"]["breaks_at"][evil] = 3.0
+    changed["fresh"] = {"proved": False, "statements": [evil], "objections": [evil]}
+    return {**changed, "kind": "trial"}
+
+
+def test_a_trial_says_so_and_never_passes(trial_report, run):
+    assert {row["verdict"] for row in trial_report["requirements"]} == {"PASS"}
+    page = qualification_page(trial_report)
+    heading = page[page.index("<h1>") : page.index("</h1>")]
+    assert "TRIAL" in heading
+    assert "PASS" not in heading
+    banner = page.index('class="banner"')
+    assert page.index("</h1>") < banner < page.index("<table")
+    (objection,) = trial_report["fresh"]["objections"]
+    assert f"not a qualification: {objection}" in page[banner : page.index("<table")]
+    assert re.search(r"<title>Trial of peg_insertion: TRIAL</title>", page)
+    overview = overview_page(replace(run, report=trial_report))
+    assert f"not a qualification: {objection}" in overview
+    assert "TRIAL" in overview[overview.index("<h1>") : overview.index("</h1>")]
+    assert "fresh episodes" not in achieved(replace(run, report=trial_report))
+
+
+def test_a_qualification_has_no_banner(report, run):
+    for page in (qualification_page(report), overview_page(run)):
+        assert 'class="banner"' not in page
+        assert "not a qualification" not in page
+        assert "TRIAL" not in page[page.index("<body>") :]
+
+
+def test_caption_and_extent_follow_the_plan(report, full_report):
+    fixed, sequential = words(qualification_page(report)), words(qualification_page(full_report))
+    assert "exact binomial tests on 1,000 episodes, a number fixed beforehand, adjusted by Holm" in fixed
+    assert "whenever one stops" not in fixed
+    assert full_report["episodes"] < 5000
+    assert "anytime-valid e-values" in sequential
+    assert "whenever one stops" in sequential
+    assert f"{full_report['episodes']:,} sequential: stopped once every verdict stood, of at most 5,000" in sequential
+    assert "Holm" not in sequential
+    used_up = {**full_report, "plan": {**full_report["plan"], "episodes": full_report["episodes"]}}
+    assert "all that the sequential plan allowed" in words(qualification_page(used_up))
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (1, "about 1 more episode would decide"),
+        (87, "about 87 more episodes would decide"),
+        (8123, "about 8,200 more episodes would decide"),
+        (None, "too close to the limit for any affordable number of episodes"),
+    ],
+)
+def test_an_open_verdict_says_what_it_lacks(report, more, text):
+    rows = [{**row, "verdict": "UNDECIDED", "more_needed": more} for row in report["requirements"]]
+    assert words(qualification_page({**report, "requirements": rows})).count(text) == len(rows)
+    decided = [{**row, "verdict": "PASS"} for row in rows]
+    assert text not in words(qualification_page({**report, "requirements": decided}))
+
+
+def test_bounds_of_the_success_rate_are_those_of_its_verdict(full_report):
+    """Clopper and Pearson's do not hold where the episodes were stopped by what they showed."""
+    item = site.requirement(full_report, "success")
+    shown = site.bounds(item["lower_95"], item["upper_95"], "1")
+    assert shown != site.bounds(full_report["success"]["lower_95"], full_report["success"]["upper_95"], "1")
+    assert f"bounds {shown}" in qualification_page(full_report)
+
+
+def test_parts_that_were_not_asked_for_are_absent(report, full_report):
+    bare, full = qualification_page(report), qualification_page(full_report)
+    for heading in ("Beyond the training ranges", "What breaks it first"):
+        assert heading not in bare
+        assert f"<h2>{heading}</h2>" in full
+    assert_self_contained(full)
+    assert len(full) < 0.5 * MEGABYTE
+
+
+def test_held_out_factors_stand_by_their_gap(full_report, tmp_path):
+    page = qualification_page(full_report)
+    rows = {row[0]: row[1:] for row in Text(dom(page, tmp_path)).rows}
+    entries = {entry["factor"]: entry for entry in full_report["held_out"]}
+    names = list(rows)
+    first = names.index("everything at once")
+    assert names[first : first + 3] == ["everything at once", "peg tilted in the hand", "shape of the plate"]
+    assert rows["peg tilted in the hand"][:3] == ["−1.5 to 1.5°", "−1 to 1°", "83 %78 to 87.2 %"]
+    assert rows["shape of the plate"][0] == "clearance 0.4 mm, chamfer 0.8 mm"
+    assert rows["servo gains"][:2] == ["0.7 to 1.3 × nominal", "0.8 to 1.2 × nominal"]
+    assert rows["everything at once"][-1] == "71.4 Nabove the limit"
+    assert rows["friction"][-1] == "47.3 N"
+    gap = entries["hand_offset_deg"]["gap"]
+    shown = "{value:.1f}{lower_95:.1f} to {upper_95:.1f}".format(**{k: 100 * v for k, v in gap.items()})
+    assert rows["peg tilted in the hand"][3] == shown
+    assert page.count('<tr class="loses">') == sum(entry["gap"]["lower_95"] > 0 for entry in entries.values())
+    (told,) = re.findall(r"lower bound is above zero, for ([^.]*)\.", words(page))
+    assert told.startswith("everything at once, peg tilted in the hand, shape of the plate")
+    assert "friction" not in told.replace("joint friction", "")
+
+
+def test_held_out_without_a_loss_says_so(full_report):
+    gap = {"value": -0.0001, "lower_95": -0.01, "upper_95": 0.01}
+    page = qualification_page({**full_report, "held_out": [{**e, "gap": gap} for e in full_report["held_out"]]})
+    assert "lower bound is above zero, for no factor." in page
+    assert '<tr class="loses">' not in page
+    assert "−0.0<" not in page
+
+
+def test_sensitivity_names_what_breaks_first(full_report):
+    found = full_report["sensitivity"]
+    assert found["breaks_first"] == {"factor": "hand_offset_deg", "reach": 1.5}
+    page = words(qualification_page(full_report))
+    section = page[page.index("What breaks it first") :]
+    assert "Peg tilted in the hand breaks the policy first, at 1.5 times the cell's range (−1.5 to 1.5°)" in section
+    assert section.count("breaks at reach") == sum(reach is not None for reach in found["breaks_at"].values())
+    assert "plate seen shifted breaks at reach 2.5 (−2.5 to 2.5 mm)" in section
+    assert "command delay holds up to reach 2.5" in section
+    assert qualification_page(full_report).count('aria-label="Success of') == len(found["curves"])
+    whole = {**found, "breaks_first": None, "breaks_at": dict.fromkeys(found["breaks_at"])}
+    page = words(qualification_page({**full_report, "sensitivity": whole}))
+    assert "No factor broke the policy, up to 3 times the cell's range." in page
+    assert "breaks at" not in page
+
+
+def test_a_cluster_of_failures_in_one_row(report):
+    page = qualification_page(report)
+    for cluster in report["failures"]:
+        start = page.index(f'<tr><th scope="row">{cluster["name"]}<span')
+        row = page[start : page.index("</tr>", start)]
+        assert f"{cluster['count']} episode{'s' * (cluster['count'] > 1)}<" in row
+        assert f"Most typical: episode {cluster['medoid']}" in row
+        for line in cluster["text"].split("; "):
+            assert line[1:].replace("-", "−") in unescape(row)
+        assert f'aria-label="Course of {cluster["name"]}: ' in row
+        reached = cluster["history"]["search_s"]
+        assert not re.search(r"\d of \d", row)
+        assert (f"at the plate {reached['median']:.1f} s" if reached else "at the plate never") in row
+    many = max(report["failures"], key=lambda cluster: cluster["count"])
+    shown = ", ".join(map(str, many["episodes"][:12]))
+    assert many["count"] > 12
+    assert f"{shown} and {many['count'] - 12} more" in page
+
+
+def test_a_course_says_how_many_got_there(report):
+    cluster = copy.deepcopy(max(report["failures"], key=lambda cluster: cluster["count"]))
+    cluster["history"]["insert_s"]["episodes"] = 5
+    page = qualification_page({**report, "failures": [cluster]})
+    median = cluster["history"]["insert_s"]["median"]
+    assert f"in the hole {median:.1f} s, 5 of {cluster['count']};" in page
+
+
+def test_episodes_without_a_figure_are_left_out(report):
+    """Null stands where a simulation diverged."""
+    episodes = copy.deepcopy(report["per_episode"])
+    for name in ("peak_force_N", "bias_x_mm", "friction"):
+        episodes[name][7] = None
+    contrasts = [{"axis": "friction", "magnitude": True}]
+    failures = [{**report["failures"][0], "contrasts": contrasts}]
+    page = qualification_page({**report, "per_episode": episodes, "failures": failures})
+    assert "What favours" in page
+    assert not re.search(r"\b(nan|None)\b", page)
+
+
+def test_maps_tell_failures_from_broken_limits(report):
+    page = qualification_page(report)
+    good = sum(report["per_episode"]["success"])
+    beyond = sum(cluster["count"] for cluster in report["failures"]) - (report["episodes"] - good)
+    assert beyond > 0
+    assert page.count(f"Successes: {good}, {beyond} of them beyond a limit; failures: {report['episodes'] - good}") == 3
+    miss = {f"miss_{axis}_mm": report["per_episode"]["bias_x_mm"] for axis in "xy"}
+    assert "How far the peg would miss" not in page
+    assert "How far the peg would miss" in qualification_page(
+        {**report, "per_episode": {**report["per_episode"], **miss}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("axis", "magnitude", "label"),
+    [("friction", False, "friction"), ("hand_rx_deg", True, "peg in the hand, |rx| [°]"), ("bias_x_mm", True, None)],
+)
+def test_an_axis_that_no_map_shows_has_a_chart_of_its_own(report, axis, magnitude, label):
+    cluster = report["failures"][0]
+    contrasts = [{"axis": "miss_mm", "magnitude": False}, {"axis": axis, "magnitude": magnitude}]
+    page = qualification_page({**report, "failures": [{**cluster, "contrasts": contrasts}]})
+    assert (f"What favours “{cluster['name']}”" in page) == (label is not None)
+    assert label is None or f"by {label};" in page
+
+
+def test_provenance_says_why_the_episodes_are_fresh(full_report):
+    page = words(qualification_page(full_report))
+    assert all(statement in page for statement in full_report["fresh"]["statements"])
+    assert f"Key {' '.join(map(str, full_report['key']))} " in page
+    assert "at most 5,000 episodes, a look after every 50, 200 per held-out factor" in page
 
 
 def test_report_without_films_says_why(report):
@@ -119,10 +332,11 @@ def test_report_without_failures_and_without_bounds(report):
     assert not re.findall(r"\b(nan|None|inf)\b", page)
 
 
-def test_what_people_wrote_is_escaped(report, run):
+def test_what_people_wrote_is_escaped(report, full_report, run):
     evil = "<script>alert(1)</script>"
     for page in (
         qualification_page({**report, "cell": evil}),
+        qualification_page(evil_everywhere(full_report, evil)),
         overview_page(replace(run, description=evil, stages=(Stage(evil, "done", 1, 1, evil, evil),))),
     ):
         assert evil not in page
@@ -137,7 +351,7 @@ def test_overview_shows_the_run(run, tmp_path):
     seen = Text(dom(page, tmp_path))
     rows = {row[0]: row for row in seen.rows}
     for item in run.report["requirements"]:
-        assert rows[site.TITLES[item["name"]]][-1] == item["verdict"]
+        assert rows[site.TITLES[item["name"]]][-1].startswith(item["verdict"])
     assert rows["train"][1:3] == ["done", "99.4 % of 512 validation episodes"]
     assert rows["train"][3].startswith("3 min 35 s")
     assert rows["calibrate"][1] == "failed"
@@ -175,17 +389,21 @@ def test_real_episodes_from_run_to_page(tmp_path):
     def expert(count):
         return InsertionExpert(cell, contract(cell), count)
 
-    env = BatchEnv(cell, workcell, CpuBackend(workcell, cell, 8), seed, Space.QUALIFY)
-    trials = run_trials(env, expert(8), 12, lambda ended: None)
+    env = BatchEnv(cell, workcell, CpuBackend(workcell, cell, 8), Seeds(seed, Space.QUALIFY))
+    plan = Plan(12, sequential=False)
+    judgement = judge(cell, stream(env, expert(8), lambda ended: None), plan)
+    trials = judgement.trials
     quick = min((trial.outcome for trial in trials), key=lambda outcome: outcome.steps)
     try:
-        made = clip(cell, workcell, expert, seed, Space.QUALIFY, quick.episode, tmp_path / "clip.mp4")
+        made = clip(cell, workcell, expert(1), Seeds(seed, Space.QUALIFY), quick.episode, tmp_path / "clip.mp4")
     except RenderingUnavailable as error:
         pytest.skip(str(error))
     assert made.outcome == quick
     assert made.path.stat().st_size < 0.3 * MEGABYTE
     cost = {"wall_s": 1.0, "core_s": 2.0, "simulated_s": sum(t.outcome.steps for t in trials) * cell.period_s}
-    real = build_report(cell, PolicyIdentity("expert", "0" * 64, "scripted"), seed, Space.QUALIFY, trials, cost)
+    seeds, identity = Seeds(seed, Space.QUALIFY), PolicyIdentity("expert", "", "scripted")
+    fresh, failures = freshness(seeds, "", None), clusters(cell, trials)
+    real = build_report(cell, identity, seeds, plan, judgement, fresh, cost, failures)
     page = qualification_page(real, [("Success", "The quickest.", made.path.read_bytes())])
     assert_self_contained(page)
     assert f"{real['success']['count']} succeeded" in page
@@ -206,7 +424,50 @@ def test_duration(seconds, shown):
     assert site.duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == shown
 
 
-def test_overall_verdict():
-    assert site.overall(["PASS", "UNDECIDED", "FAIL"]) == "FAIL"
-    assert site.overall(["PASS", "UNDECIDED"]) == "UNDECIDED"
-    assert site.overall(["PASS", "PASS"]) == "PASS"
+@pytest.mark.parametrize(
+    ("verdicts", "kind", "word"),
+    [
+        (["PASS", "UNDECIDED", "FAIL"], "qualification", "FAIL"),
+        (["PASS", "UNDECIDED"], "qualification", "UNDECIDED"),
+        (["PASS", "PASS"], "qualification", "PASS"),
+        (["PASS", "PASS"], "trial", "TRIAL"),
+        (["PASS", "FAIL"], "trial", "FAIL"),
+    ],
+)
+def test_overall_verdict(verdicts, kind, word):
+    assert site.overall({"kind": kind, "requirements": [{"verdict": verdict} for verdict in verdicts]}) == word
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("joint_friction_Nm", ("joint friction", "N m")),
+        ("command_delay_s", ("command delay", "s")),
+        ("servo_gain_scale", ("servo gains", "× nominal")),
+        ("hand_offset_deg", ("peg tilted in the hand", "°")),
+        ("friction", ("friction", "")),
+        ("new_thing_mm", ("new thing", "mm")),
+    ],
+)
+def test_factor_in_words(name, words):
+    assert tuple(word.replace("\N{NO-BREAK SPACE}", " ") for word in generalisation.factor(name)) == words
+
+
+def test_names_of_the_report_are_known_to_the_page():
+    factors = {*Variation.model_fields, SHAPE, EVERYTHING}
+    assert set(generalisation.FACTORS) <= factors
+    assert all("_" not in "".join(generalisation.factor(name)) for name in factors)
+    assert generalisation.BROKEN == BROKEN
+    assert set(qualification.MOMENTS) == {name for name in HISTORY if name.endswith("_s")}
+    shown = [qualification._axis({"axis": axis, "magnitude": False}) for axis in AXES]
+    assert len(set(shown)) == len(AXES)
+    assert not any("_" in label for label in shown)
+    assert {axis for name, _, _ in qualification.MAPS for axis in (f"{name}_x_mm", f"{name}_y_mm")} <= set(AXES)
+
+
+def test_ranges_and_lists():
+    assert site.span((-1.5, 1.5), "°").replace("\N{NO-BREAK SPACE}", " ") == "−1.5 to 1.5°"
+    assert site.span((0, 0.05), "s").replace("\N{NO-BREAK SPACE}", " ") == "0 to 0.05 s"
+    assert site.span((0.2, 0.4), "").replace("\N{NO-BREAK SPACE}", " ") == "0.2 to 0.4"
+    assert site.span(None, "mm") == "–"
+    assert [site.listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
@@ -63,7 +63,7 @@ def test_dressing_changes_nothing_that_moves_or_touches(workcell):
 
 def test_picture_shows_the_simulation_it_was_asked_for(cell, workcell, renderer):
     backend = CpuBackend(workcell, cell, 3, nthread=1)
-    starts = draw(cell, 0, Space.SHOW, np.zeros(3))
+    starts = draw(cell, Seeds(0, Space.SHOW), np.zeros(3))
     starts.plate_xy_m[:] = [(0.02, 0.0), (-0.02, 0.0), (0.02, 0.0)]
     starts.hand_m[:] = [(0, 0, 0), (0, 0, 0), (0.004, 0, 0)]
     put(backend, cell, starts)
@@ -79,7 +79,7 @@ def test_picture_shows_the_simulation_it_was_asked_for(cell, workcell, renderer)
 def test_hole_is_dark_and_the_peg_is_brass(cell, workcell, renderer):
     """Project both into the close view and look at the pixels there."""
     backend = CpuBackend(workcell, cell, 1, nthread=1)
-    starts = draw(cell, 0, Space.SHOW, np.zeros(1))
+    starts = draw(cell, Seeds(0, Space.SHOW), np.zeros(1))
     starts.plate_xy_m[:], starts.plate_yaw_rad[:] = (0.03, 0.0), 0.0
     put(backend, cell, starts)
     picture = renderer.draw(backend, 0, "close").astype(int)

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from robot_rlaas.cell.hardware import Plant
-from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.rotation import matrix_from_vector
@@ -130,7 +130,7 @@ class VirtualArm:
 
     def _lay(self, episode: int) -> Part:
         """Put part number `episode` on the table and another peg into the hand."""
-        one = draw(self.cell, self._seed, Space.DEPLOY, np.array([episode]))
+        one = draw(self.cell, Seeds(self._seed, Space.DEPLOY), np.array([episode]))
         hole = task_frame(self.cell, one.plate_xy_m, one.plate_yaw_rad)
         self._observed = task_frame(self.cell, one.plate_xy_m + one.bias_xy_m, one.plate_yaw_rad + one.bias_yaw_rad)
         R_hand = matrix_from_vector(one.hand_rad)

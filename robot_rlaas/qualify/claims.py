@@ -1,0 +1,114 @@
+"""Each requirement as a claim about single episodes, and the verdicts on all of them together.
+
+"95 % of peak forces are within 60 N" and "an episode stays within 60 N with probability at least 0.95" are the same
+statement; success, time and keep-out boxes are of that form too. So one test serves all.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.env.batch import Outcome
+from robot_rlaas.qualify.sequential import Sequential
+from robot_rlaas.qualify.statistics import Verdict, holm
+from robot_rlaas.qualify.trials import Trial
+
+ALPHA = 0.05  # of any wrong PASS, and of any wrong FAIL, over all requirements together
+BATCH = 50
+
+
+class Plan(NamedTuple):
+    """How many episodes are run.
+
+    Attributes:
+        episodes: exactly so many, or at most where it is sequential.
+        sequential: look after every BATCH episodes and stop once every verdict stands.
+        held_out: episodes per held-out factor; 0 for none.
+        sensitivity: episodes per point of the sensitivity curves; 0 for none.
+    """
+
+    episodes: int
+    sequential: bool = True
+    held_out: int = 0
+    sensitivity: int = 0
+
+
+class Judgement(NamedTuple):
+    """What the episodes prove.
+
+    Attributes:
+        trials: the episodes that were run, in order of their numbers.
+        verdicts: by requirement.
+        more_needed: for each undecided one, about how many more would decide it; None for very many.
+    """
+
+    trials: list[Trial]
+    verdicts: dict[str, Verdict]
+    more_needed: dict[str, int | None]
+
+
+def limits(cell: CellSpec) -> dict[str, float]:
+    """The least probability, by requirement, with which an episode has to be good."""
+    need = cell.requirements
+    return {
+        "success": need.success.rate,
+        "cycle_time": need.cycle_time_s.quantile,
+        "contact_force": need.contact_force_N.quantile,
+        "keep_out": 1.0 - need.keep_out.rate,
+    }
+
+
+def good(cell: CellSpec, outcomes: Sequence[Outcome]) -> np.ndarray:
+    """Whether each episode is good by each requirement, (n, requirements) bool, in the order of `limits`."""
+    need = cell.requirements
+    rows = [
+        (
+            o.success,
+            o.cycle_time_s <= need.cycle_time_s.limit,
+            o.peak_force_N <= need.contact_force_N.limit,
+            not o.keep_out,
+        )
+        for o in outcomes
+    ]
+    return np.array(rows, bool).reshape(-1, 4)
+
+
+def judge(cell: CellSpec, trials: Iterator[Trial], plan: Plan) -> Judgement:
+    """Draw as many trials as the plan says and judge them."""
+    seen: list[Trial] = []
+    sequential = Sequential(limits(cell), ALPHA)
+    while len(seen) < plan.episodes:
+        batch = [next(trials) for _ in range(min(BATCH, plan.episodes - len(seen)))]
+        seen += batch
+        verdicts = sequential.update(good(cell, [t.outcome for t in batch]))
+        if plan.sequential and Verdict.UNDECIDED not in verdicts.values():
+            break
+    if plan.sequential:
+        return Judgement(seen, sequential.verdicts, sequential.more_needed())
+    counts = good(cell, [t.outcome for t in seen]).sum(axis=0)
+    verdicts = fixed_verdicts(dict(zip(limits(cell), counts.tolist())), len(seen), limits(cell))
+    undecided = (name for name, verdict in verdicts.items() if verdict == Verdict.UNDECIDED)
+    more = sequential.more_needed()
+    return Judgement(seen, verdicts, {name: more.get(name) for name in undecided})
+
+
+def fixed_verdicts(
+    counts: Mapping[str, int], total: int, limits: Mapping[str, float], alpha: float = ALPHA
+) -> dict[str, Verdict]:
+    """Verdicts from a number of episodes that was fixed beforehand: exact binomial tests, adjusted by Holm.
+
+    Args:
+        counts: good episodes, by claim.
+        total: all episodes.
+        limits: least probability of a good episode, by claim.
+        alpha: how likely any wrong PASS may be, and any wrong FAIL.
+    """
+    passes = holm([float(stats.binom.sf(counts[name] - 1, total, limit)) for name, limit in limits.items()])
+    fails = holm([float(stats.binom.cdf(counts[name], total, limit)) for name, limit in limits.items()])
+    return {
+        name: Verdict.PASS if p <= alpha else Verdict.FAIL if f <= alpha else Verdict.UNDECIDED
+        for name, p, f in zip(limits, passes, fails)
+    }

@@ -1,0 +1,358 @@
+"""What failed, sorted: by the requirement that was missed, then by start and contact history where those fall apart."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from robot_rlaas.cell.seeds import Seeds, sequence_json
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.kinematics import Pose
+from robot_rlaas.control.rotation import matrix_from_vector, transpose
+from robot_rlaas.env import insertion
+from robot_rlaas.env.batch import Outcome
+from robot_rlaas.qualify.statistics import holm
+from robot_rlaas.qualify.trials import START_AXES, Trial
+
+FORMAT = 1
+FAILURE_KINDS = {
+    "keep_out": "entered a keep-out box",
+    "approach": "never reached the plate",
+    "search": "touched the plate and never found the hole",
+    "insert": "found the hole and got stuck on the way in",
+    "done": "diverged in simulation",
+    "force": "inserted, but pressed harder than the limit",
+    "slow": "inserted, but took longer than the limit",
+}
+COMBINED_AXES = ("miss_x_mm", "miss_y_mm", "miss_mm", "tilt_deg", "twist_deg")
+AXES = (*START_AXES, *COMBINED_AXES)
+HISTORY = (*(f"{stage}_s" for stage in insertion.STAGES[1:]), "peak_force_N", "peak_at_s")
+PHRASES = {  # clause, format of its value, unit
+    "plate_x_mm": ("the plate lay {} off in x", "+z.1f", " mm"),
+    "plate_y_mm": ("the plate lay {} off in y", "+z.1f", " mm"),
+    "plate_yaw_deg": ("the plate was turned by {}", "+z.1f", "°"),
+    "bias_x_mm": ("the plate was seen {} off in x", "+z.1f", " mm"),
+    "bias_y_mm": ("the plate was seen {} off in y", "+z.1f", " mm"),
+    "bias_yaw_deg": ("the plate was seen turned by {} too far", "+z.1f", "°"),
+    "hand_x_mm": ("the peg sat {} off in x in the hand", "+z.1f", " mm"),
+    "hand_y_mm": ("the peg sat {} off in y in the hand", "+z.1f", " mm"),
+    "hand_z_mm": ("the peg sat {} off in z in the hand", "+z.1f", " mm"),
+    "hand_rx_deg": ("the peg was tilted by {} about x in the hand", "+z.1f", "°"),
+    "hand_ry_deg": ("the peg was tilted by {} about y in the hand", "+z.1f", "°"),
+    "hand_rz_deg": ("the peg was turned by {} in the hand", "+z.1f", "°"),
+    "friction": ("friction was {}", ".2f", ""),
+    "delay_ms": ("commands took {} to act", ".0f", " ms"),
+    "joint_friction_Nm": ("joint friction was {}", ".2f", " N m"),
+    "gain_scale": ("servo gains were {} times nominal", ".2f", ""),
+    "damping_scale": ("servo damping was {} times nominal", ".2f", ""),
+    "miss_x_mm": ("aimed where the hole was seen, the peg was {} off in x", "+z.1f", " mm"),
+    "miss_y_mm": ("aimed where the hole was seen, the peg was {} off in y", "+z.1f", " mm"),
+    "miss_mm": ("aimed where the hole was seen, the peg was {} off", ".1f", " mm"),
+    "tilt_deg": ("the peg leant by {}", ".1f", "°"),
+    "twist_deg": ("the peg was twisted by {} against the hole", "+z.1f", "°"),
+}
+REACHED = ("at the plate", "in the hole", "done")  # a stage of insertion.STAGES[1:] in a sentence
+MOST_CLUSTERS, SMALLEST, SMALLEST_SHARE = 3, 3, 0.1  # per kind
+MOST_CUTS = 2 * MOST_CLUSTERS - 3  # that are tried per kind
+ALPHA = 0.05
+EFFECT = 0.2  # Cliff's delta: a member lies beyond a random other episode in 60 % of such pairs
+REFERENCES, LARGEST_REFERENCE = 1999, 200
+MOST_NAMED = 3  # axes in a sentence, one of each thing: plate, hand, miss
+
+
+class Contrast(NamedTuple):
+    """An axis on which a cluster's starts differ from those of all other episodes.
+
+    Attributes:
+        axis: one of AXES.
+        magnitude: its absolute value is meant.
+        median: over the cluster.
+        median_of_all: over all episodes.
+        p: of Mann and Whitney's test against the other episodes, adjusted by Holm over axes and magnitudes.
+    """
+
+    axis: str
+    magnitude: bool
+    median: float
+    median_of_all: float
+    p: float
+
+
+class Spread(NamedTuple):
+    """A figure over so many episodes of a cluster: those that have it."""
+
+    episodes: int
+    median: float
+    lowest: float
+    highest: float
+
+
+class Cluster(NamedTuple):
+    """Failures of one kind that resemble each other.
+
+    Attributes:
+        name: its kind, numbered where there is more than one of it.
+        kind: one of FAILURE_KINDS.
+        episodes: their numbers.
+        medoid: the most typical of them.
+        text: what happened, what the starts have in common, and how it went.
+        contrasts: the strongest first.
+        history: by name of HISTORY; None for a stage that no episode reached.
+    """
+
+    name: str
+    kind: str
+    episodes: tuple[int, ...]
+    medoid: int
+    text: str
+    contrasts: tuple[Contrast, ...]
+    history: dict[str, Spread | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """For report.json."""
+        return {
+            **self._asdict(),
+            "count": len(self.episodes),
+            "episodes": list(self.episodes),
+            "contrasts": [contrast._asdict() for contrast in self.contrasts],
+            "history": {name: spread and spread._asdict() for name, spread in self.history.items()},
+        }
+
+
+def failure_kind(cell: CellSpec, outcome: Outcome) -> str | None:
+    """The kind of failure, by the first that holds: keep-out box, not inserted, force, time. None for none."""
+    need = cell.requirements
+    if outcome.keep_out:
+        return "keep_out"
+    if not outcome.success:
+        return insertion.STAGES[outcome.stage]
+    if not outcome.peak_force_N <= need.contact_force_N.limit:
+        return "force"
+    return "slow" if outcome.cycle_time_s > need.cycle_time_s.limit else None
+
+
+def clusters(cell: CellSpec, trials: Sequence[Trial]) -> list[Cluster]:
+    """The failures of a qualification, largest cluster first. Every failed episode is in exactly one cluster.
+
+    A kind is split where one of its figures falls into two groups: a figure of the contact history, or an axis on which
+    the kind as a whole differs from the other episodes. So whatever a split is made on had to do with failing.
+    """
+    if not trials:
+        return []
+    kinds = [failure_kind(cell, trial.outcome) for trial in trials]
+    numbers = np.array([trial.outcome.episode for trial in trials])
+    starts = np.array([trial.start for trial in trials])
+    axes = np.concatenate([starts, combined_axes(cell, starts)], axis=1)
+    history = np.array([(*t.outcome.stage_s, t.outcome.peak_force_N, t.outcome.peak_at_s) for t in trials])
+    found = []
+    for kind in FAILURE_KINDS:
+        members = np.flatnonzero([k == kind for k in kinds])
+        if not len(members):
+            continue
+        figures = _figures(members, axes, history, cell.period_s)
+        groups = _split(figures)
+        for i, group in enumerate(groups):
+            name = kind if len(groups) == 1 else f"{kind} {i + 1}"
+            typical = _medoid(figures[group])
+            rows = members[group]
+            contrasts = _contrasts(rows, axes)
+            spreads = {figure: _spread(column) for figure, column in zip(HISTORY, history[rows].T)}
+            text = _sentence(kind, len(rows), contrasts, spreads)
+            episodes = tuple(numbers[rows].tolist())
+            found.append(Cluster(name, kind, episodes, episodes[typical], text, tuple(contrasts), spreads))
+    return sorted(found, key=lambda cluster: -len(cluster.episodes))
+
+
+def combined_axes(cell: CellSpec, starts: np.ndarray) -> np.ndarray:
+    """What a start's displacements add up to, (n, len(START_AXES)) -> (n, len(COMBINED_AXES)).
+
+    Let the tool stand upright at the hole as it was seen. The miss is where the peg's tip then is beside the true hole,
+    in its frame; the tilt is the angle between the axes of peg and hole, the twist the one between their sides.
+    """
+    column = dict(zip(START_AXES, starts.T))
+
+    def vector(name: str, axes: str, unit: str, scale: float) -> np.ndarray:
+        return np.stack([column[f"{name}_{axis}_{unit}"] for axis in axes.split()], axis=1) * scale
+
+    plate_xy_m, bias_xy_m = vector("plate", "x y", "mm", 1e-3), vector("bias", "x y", "mm", 1e-3)
+    plate_yaw_rad, bias_yaw_rad = np.deg2rad(column["plate_yaw_deg"]), np.deg2rad(column["bias_yaw_deg"])
+    R_hand = matrix_from_vector(vector("hand", "rx ry rz", "deg", np.pi / 180))
+    hole = insertion.task_frame(cell, plate_xy_m, plate_yaw_rad)
+    seen = insertion.task_frame(cell, plate_xy_m + bias_xy_m, plate_yaw_rad + bias_yaw_rad)
+    tool = Pose(seen.R @ insertion.DOWN, seen.p)
+    tip = insertion.peg_tip(tool, vector("hand", "x y z", "mm", 1e-3), R_hand, cell.task.peg.length_mm / 1000)
+    at = insertion.progress(cell, hole, tip)
+    R_hole_peg = transpose(hole.R) @ tool.R @ R_hand
+    tilt_rad = np.arccos(np.clip(-R_hole_peg[:, 2, 2], -1.0, 1.0))
+    twist_rad = np.arctan2(R_hole_peg[:, 1, 0], R_hole_peg[:, 0, 0])
+    miss_mm, angles = 1e3 * np.stack([*at.tip_m[:, :2].T, at.lateral_m]), np.rad2deg([tilt_rad, twist_rad])
+    return np.concatenate([miss_mm, angles]).T
+
+
+def starts_json(cell: CellSpec, seeds: Seeds, trials: Sequence[Trial], found: Sequence[Cluster]) -> dict[str, Any]:
+    """The content of failures.json: which episodes to start from again, with the true starts they had.
+
+    Args:
+        cell: whose ranges the starts were drawn from.
+        seeds: where the episodes came from.
+        trials: all of them.
+        found: their clusters.
+    """
+    start = {trial.outcome.episode: trial.start for trial in trials}
+    return {
+        "format": FORMAT,
+        "cell": cell.name,
+        "cell_hash": cell.hash,
+        **sequence_json(seeds),
+        "axes": list(START_AXES),
+        "clusters": [
+            {
+                "name": cluster.name,
+                "kind": cluster.kind,
+                "text": cluster.text,
+                "medoid": cluster.medoid,
+                "episodes": list(cluster.episodes),
+                "starts": [_known(start[number]) for number in cluster.episodes],
+            }
+            for cluster in found
+        ],
+    }
+
+
+def _known(start: np.ndarray) -> list[float | None]:
+    """A start for a file; on an arm, nobody knows it."""
+    return [round(x, 4) if math.isfinite(x) else None for x in start.tolist()]
+
+
+def _figures(members: np.ndarray, axes: np.ndarray, history: np.ndarray, period_s: float) -> np.ndarray:
+    """What members of a kind may be split by, (len(members), k), each figure scaled to a spread of one.
+
+    Times are known to a control period and are spread over it: two neighbouring periods are not two groups.
+    """
+    chosen = sorted({AXES.index(contrast.axis) for contrast in _contrasts(members, axes)})
+    figures = np.concatenate([axes[members][:, chosen], history[members]], axis=1)
+    grain = np.array([0.0] * len(chosen) + [period_s if name.endswith("_s") else 0.0 for name in HISTORY])
+    told = np.flatnonzero(np.isfinite(figures).all(axis=0))
+    told = told[np.ptp(figures[:, told], axis=0) > 1e-9]
+    within = np.random.default_rng(0).random((len(members), len(told)))
+    figures = figures[:, told] - grain[told] * within
+    return figures / figures.std(axis=0)
+
+
+def _contrasts(members: np.ndarray, axes: np.ndarray) -> list[Contrast]:
+    """The axes on which these rows of `axes` differ from the others, the surest first.
+
+    Magnitudes are tested where an axis has both signs. Besides p, the effect has to be of some size: among thousands of
+    episodes everything differs a little.
+    """
+    others = np.setdiff1d(np.arange(len(axes)), members)
+    if len(members) < SMALLEST or not len(others):
+        return []
+    varied = np.flatnonzero(np.ptp(axes, axis=0) > 1e-9)
+    both_signs = varied[(axes[:, varied].min(axis=0) < 0) & (axes[:, varied].max(axis=0) > 0)]
+    values = np.concatenate([axes[:, varied], np.abs(axes[:, both_signs])], axis=1)
+    tested = [(i, False) for i in varied] + [(i, True) for i in both_signs]
+    test = stats.mannwhitneyu(values[members], values[others], axis=0)
+    u, p = np.asarray(test.statistic), np.asarray(test.pvalue)
+    effect = 2 * u / (len(members) * len(others)) - 1
+    inside, overall = np.median(values[members], axis=0), np.median(values, axis=0)
+    best: dict[int, Contrast] = {}
+    for k, adjusted in sorted(enumerate(holm(p.tolist())), key=lambda item: p[item[0]]):
+        i, magnitude = tested[k]
+        if adjusted <= ALPHA and abs(effect[k]) >= EFFECT:
+            medians = round(float(inside[k]), 4), round(float(overall[k]), 4)
+            best.setdefault(i, Contrast(AXES[i], magnitude, *medians, adjusted))
+    return list(best.values())
+
+
+def _split(figures: np.ndarray) -> list[np.ndarray]:
+    """Rows of figures (n, k) -> index arrays of at most MOST_CLUSTERS groups, the largest first.
+
+    The largest group is halved first, as long as that is supported.
+    """
+    smallest = max(SMALLEST, math.ceil(SMALLEST_SHARE * len(figures)))
+    whole, parts = [], [np.arange(len(figures))]
+    while parts and len(whole) + len(parts) < MOST_CLUSTERS:
+        part = parts.pop(int(np.argmax([len(p) for p in parts])))
+        high = _halves(figures[part], smallest)
+        if high is None:
+            whole.append(part)
+        else:
+            parts += [part[~high], part[high]]
+    return sorted(whole + parts, key=len, reverse=True)
+
+
+def _halves(figures: np.ndarray, smallest: int) -> np.ndarray | None:
+    """Which rows of figures (n, k) lie above the best cut through one of them, (n,) bool, or None without support.
+
+    A cut is supported if the share of the figure's variance that it explains (Fisher, JASA 53, 1958) is larger than in
+    samples of a uniform law, adjusted for the number of figures and of cuts. Of all laws with one hump or none, the
+    uniform one looks most like two groups (Tibshirani, Walther, Hastie: JRSS B 63, 2001).
+    """
+    n, count = figures.shape
+    if n < 2 * smallest or not count:
+        return None
+    size = min(n, LARGEST_REFERENCE)  # fewer points scatter more: a reference that is too small only asks for more
+    uniform = np.random.default_rng(0).random((REFERENCES, size))
+    chance, _ = _best_cut(uniform, min(smallest, math.ceil(smallest * size / n)))
+    explained, threshold = _best_cut(figures.T, smallest)
+    best = int(np.argmax(explained))
+    p = (1 + np.sum(chance >= explained[best])) / (1 + REFERENCES)
+    return figures[:, best] > threshold[best] if p * count * MOST_CUTS <= ALPHA else None
+
+
+def _best_cut(rows: np.ndarray, smallest: int) -> tuple[np.ndarray, np.ndarray]:
+    """The cut of each row (m, n) that explains most of its variance -> that share (m,), the value below the cut (m,).
+
+    On either side at least `smallest` values remain, and equal values stay together.
+    """
+    n = rows.shape[1]
+    ordered = np.sort(rows, axis=1)
+    centred = ordered - ordered.mean(axis=1, keepdims=True)
+    below = np.arange(smallest, n - smallest + 1)
+    between = centred.cumsum(axis=1)[:, below - 1] ** 2 * n / (below * (n - below))
+    between = np.where(ordered[:, below] > ordered[:, below - 1], between, 0.0)
+    total = np.maximum((centred**2).sum(axis=1), 1e-300)
+    cut = between.argmax(axis=1)
+    pick = np.arange(len(rows))
+    return between[pick, cut] / total, ordered[pick, below[cut] - 1]
+
+
+def _medoid(figures: np.ndarray) -> int:
+    """The row of figures (n, k) with the least sum of squared distances to all: the one nearest to their mean."""
+    return int(np.argmin(((figures - figures.mean(axis=0)) ** 2).sum(axis=1)))
+
+
+def _spread(values: np.ndarray) -> Spread | None:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return None
+    return Spread(len(finite), *(round(float(x), 4) for x in (np.median(finite), finite.min(), finite.max())))
+
+
+def _sentence(kind: str, count: int, contrasts: list[Contrast], history: dict[str, Spread | None]) -> str:
+    by_thing: dict[str, str] = {}
+    for contrast in contrasts:
+        by_thing.setdefault(contrast.axis.split("_")[0], _phrase(contrast))
+    named = list(by_thing.values())[:MOST_NAMED]
+    course = [
+        f"{text} after {spread.median:.1f} s"
+        for stage, text in zip(insertion.STAGES[1:], REACHED)
+        if (spread := history[f"{stage}_s"]) and 2 * spread.episodes >= count
+    ]
+    force, force_at = history["peak_force_N"], history["peak_at_s"]
+    if force and force_at and force.median > 0:
+        course.append(f"largest force {force.median:.0f} N after {force_at.median:.1f} s")
+    if named:
+        start = "typical start: " + ", ".join(named)
+    else:
+        start = "no start axis stands out" if count >= SMALLEST else "too few to compare their starts"
+    return "; ".join([FAILURE_KINDS[kind], start, *(["typical course: " + ", ".join(course)] if course else [])])
+
+
+def _phrase(contrast: Contrast) -> str:
+    clause, form, unit = PHRASES[contrast.axis]
+    form = form.lstrip("+") if contrast.magnitude else form
+    return f"{clause.format(f'{contrast.median:{form}}{unit}')} (all episodes: {contrast.median_of_all:{form}}{unit})"

@@ -1,0 +1,79 @@
+"""Run fresh episodes and keep, for each, how it ended and how it started."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from robot_rlaas.cell.contract import Policy
+from robot_rlaas.env.batch import BatchEnv, Outcome
+from robot_rlaas.sim.variation import Draw
+
+START_AXES = (
+    *("plate_x_mm", "plate_y_mm", "plate_yaw_deg"),
+    *("bias_x_mm", "bias_y_mm", "bias_yaw_deg"),
+    *("hand_x_mm", "hand_y_mm", "hand_z_mm"),
+    *("hand_rx_deg", "hand_ry_deg", "hand_rz_deg"),
+    *("friction", "delay_ms", "joint_friction_Nm", "gain_scale", "damping_scale"),
+)
+
+
+class Trial(NamedTuple):
+    """One qualification episode.
+
+    Attributes:
+        outcome: how it ended.
+        start: (len(START_AXES),) how it started.
+    """
+
+    outcome: Outcome
+    start: np.ndarray
+
+
+def stream(env: BatchEnv, policy: Policy, on_episodes: Callable[[int], None]) -> Iterator[Trial]:
+    """Run the environment's episodes without end and yield them in order of their numbers.
+
+    In that order, because an episode must not be left out or come late because it takes long: whoever stops early would
+    count too many quick ones.
+    """
+    observation = env.reset()
+    policy.reset(np.arange(env.nsim))
+    coming = int(env.episode.min())
+    starts = starts_of(env.draw)
+    done: dict[int, Trial] = {}
+    while True:
+        step = env.step(policy.act(observation))
+        for row, outcome in zip(step.rows, step.outcomes):
+            done[outcome.episode] = Trial(outcome, starts[row].copy())
+        policy.reset(step.rows)
+        starts[step.rows] = starts_of(env.draw)[step.rows]
+        observation = step.observation
+        on_episodes(len(step.rows))
+        while coming in done:
+            yield done.pop(coming)
+            coming += 1
+
+
+def run_trials(env: BatchEnv, policy: Policy, count: int, on_episodes: Callable[[int], None]) -> list[Trial]:
+    """The environment's first `count` episodes, run to their ends."""
+    return list(islice(stream(env, policy, on_episodes), count))
+
+
+def starts_of(d: Draw) -> np.ndarray:
+    """The start of each drawn episode (n, len(START_AXES)); what is drawn per joint appears as its mean over joints."""
+    mm, deg = 1e3, 180 / np.pi
+    columns = (
+        d.plate_xy_m * mm,
+        d.plate_yaw_rad[:, None] * deg,
+        d.bias_xy_m * mm,
+        d.bias_yaw_rad[:, None] * deg,
+        d.hand_m * mm,
+        d.hand_rad * deg,
+        d.friction[:, None],
+        d.delay_s[:, None] * 1e3,
+        d.joint_friction_Nm.mean(axis=1, keepdims=True),
+        d.gain_scale.mean(axis=1, keepdims=True),
+        d.damping_scale.mean(axis=1, keepdims=True),
+    )
+    return np.concatenate(columns, axis=1)
