@@ -18,7 +18,6 @@ FACTORS = {
     "shape": "shape of the plate",
     "everything": "everything at once",
 }
-BROKEN = 0.9  # as in qualify/held_out.py: less of the nominal success rate is called broken
 
 
 class HeldOutRow(NamedTuple):
@@ -145,7 +144,7 @@ def sensitivity(report: dict[str, Any]) -> Sensitivity | None:
     sentence = (
         f"{answer} Reach 1 is the edge of the cell's own range of a factor, reach 2 the edge of one twice as wide; "
         f"{found['episodes']:,} episodes per point, all other factors as the cell says. Broken is where even the upper "
-        f"bound is below {site.percent(BROKEN)} of the nominal success rate, which is dotted."
+        f"bound is below {site.percent(found['broken_below'])} of the nominal success rate, which is dotted."
     )
     return Sensitivity(sentence, [_curve(name, curves[name], breaks_at[name], x_max, nominal) for name in names])
 

@@ -120,7 +120,7 @@ def held_out_report(
                 "shape": cell.held_out.shape if setting.name in (SHAPE, EVERYTHING) else {},
                 "episodes": len(outcomes),
                 "success": success_json(good, len(outcomes)),
-                "peak_force_N": force.value,
+                "peak_force_N": force.value if np.isfinite(force.value) else None,
                 "gap": {"value": gap.value, "lower_95": gap.lower, "upper_95": gap.upper},
             }
         )
@@ -158,6 +158,7 @@ def sensitivity_report(
     first = min((reach, factor) for factor, reach in broken.items() if reach) if any(broken.values()) else None
     return {
         "episodes": episodes,
+        "broken_below": BROKEN,
         "curves": curves,
         "breaks_at": broken,
         "breaks_first": {"factor": first[1], "reach": first[0]} if first else None,

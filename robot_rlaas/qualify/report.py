@@ -16,11 +16,10 @@ from robot_rlaas.env.batch import Outcome
 from robot_rlaas.env.insertion import STAGES
 from robot_rlaas.qualify import sequential as anytime
 from robot_rlaas.qualify.claims import ALPHA, BATCH, Judgement, Plan
-from robot_rlaas.qualify.failures import Cluster
+from robot_rlaas.qualify.failures import AXES, Cluster, combined_axes
 from robot_rlaas.qualify.fresh import Freshness
-from robot_rlaas.qualify.held_out import success_json
 from robot_rlaas.qualify.statistics import Estimate, Verdict, proportion, quantile
-from robot_rlaas.qualify.trials import START_AXES, Trial
+from robot_rlaas.qualify.trials import Trial
 
 FORMAT = 2
 
@@ -59,6 +58,8 @@ def build_report(
         held_out, sensitivity: from `held_out.held_out_report` and `sensitivity_report`, where they were asked for.
     """
     outcomes = [trial.outcome for trial in judgement.trials]
+    requirements = _requirements(cell, outcomes, plan, judgement)
+    count, of_success = sum(o.success for o in outcomes), requirements[0]
     return {
         "format": FORMAT,
         "kind": "qualification" if fresh.proved else "trial",
@@ -74,13 +75,17 @@ def build_report(
             "objections": list(fresh.objections),
         },
         "episodes": len(outcomes),
-        "success": success_json(sum(o.success for o in outcomes), len(outcomes)),
-        "requirements": _requirements(cell, outcomes, plan, judgement),
+        "success": {
+            "count": count,
+            "rate": count / len(outcomes),
+            **{k: of_success[k] for k in ("lower_95", "upper_95")},
+        },
+        "requirements": requirements,
         "cost": cost,
         "failures": [cluster.to_json() for cluster in failures],
         "held_out": held_out,
         "sensitivity": sensitivity,
-        "per_episode": _per_episode(judgement.trials),
+        "per_episode": _per_episode(cell, judgement.trials),
     }
 
 
@@ -134,9 +139,10 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _per_episode(trials: list[Trial]) -> dict[str, list[Any]]:
+def _per_episode(cell: CellSpec, trials: list[Trial]) -> dict[str, list[Any]]:
     outcomes = [trial.outcome for trial in trials]
-    starts = np.array([trial.start for trial in trials]).round(4)
+    starts = np.array([trial.start for trial in trials])
+    starts = np.concatenate([starts, combined_axes(cell, starts)], axis=1).round(4)
     return {
         "episode": [o.episode for o in outcomes],
         "success": [o.success for o in outcomes],
@@ -144,7 +150,7 @@ def _per_episode(trials: list[Trial]) -> dict[str, list[Any]]:
         "peak_force_N": [_finite(round(o.peak_force_N, 3)) for o in outcomes],
         "keep_out": [o.keep_out for o in outcomes],
         "stage": [STAGES[o.stage] for o in outcomes],
-        **{name: [_finite(x) for x in starts[:, i].tolist()] for i, name in enumerate(START_AXES)},
+        **{name: [_finite(x) for x in starts[:, i].tolist()] for i, name in enumerate(AXES)},
     }
 
 

@@ -38,7 +38,7 @@ class FreshEntry(TypedDict):
 
 
 class Proportion(TypedDict):
-    """A rate with Clopper and Pearson's one-sided bounds, each with 95 % confidence."""
+    """A rate with exact one-sided bounds, each with 95 % confidence; of a sequential plan's success, at every look."""
 
     count: int
     rate: float
@@ -111,7 +111,7 @@ class HeldOutEntry(TypedDict):
     shape: dict[str, float]
     episodes: int
     success: Proportion
-    peak_force_N: float
+    peak_force_N: float | None
     gap: Gap
 
 
@@ -131,9 +131,14 @@ class Break(TypedDict):
 
 
 class Sensitivity(TypedDict):
-    """Success against reach, by factor. `breaks_at` is null for a factor that did not break the policy."""
+    """Success against reach, by factor.
+
+    A factor breaks the policy at the first reach where the upper bound is less than `broken_below` of the nominal rate;
+    `breaks_at` is null where none is.
+    """
 
     episodes: int
+    broken_below: float
     curves: dict[str, list[Point]]
     breaks_at: dict[str, float | None]
     breaks_first: Break | None

@@ -104,6 +104,7 @@ def _sensitivity(cell, episodes):
     return {
         "episodes": episodes,
         "curves": curves,
+        "broken_below": 0.9,
         "breaks_at": broken,
         "breaks_first": {"factor": first[1], "reach": first[0]},
     }
