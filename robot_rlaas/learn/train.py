@@ -127,19 +127,22 @@ def run_episodes(env: BatchEnv, policy: Any, count: int) -> list[Outcome]:
 def judge(cell: CellSpec, outcomes: list[Outcome]) -> Validation:
     """Rank an actor: success first, then how far its quantiles stay below the limits.
 
-    Good enough means that the failures are no more than a third of what the cell allows and that both quantiles keep
-    a twentieth of their limit in hand, so that a qualification on other episodes is likely to confirm it.
+    The score takes a standard error off the success rate, so that a few lucky episodes do not outrank many good ones.
+    Good enough means a sixth of the failures that the cell allows and a twentieth of both limits in hand, so that a
+    qualification on other episodes is likely to confirm it.
     """
-    need = cell.requirements
-    success = float(np.mean([o.success for o in outcomes]))
+    need, n = cell.requirements, len(outcomes)
+    count = sum(o.success for o in outcomes)
+    likely = (count + 1) / (n + 2)
     time_use = _quantile([o.cycle_time_s for o in outcomes], need.cycle_time_s.quantile) / need.cycle_time_s.limit
     force_use = (
         _quantile([o.peak_force_N for o in outcomes], need.contact_force_N.quantile) / need.contact_force_N.limit
     )
     excess = max(0.0, time_use - 0.95) + max(0.0, force_use - 0.95)
     keep_out = float(np.mean([o.keep_out for o in outcomes]))
-    good = success >= 1.0 - (1.0 - need.success.rate) / 3 and excess == 0.0 and keep_out <= need.keep_out.rate / 3
-    return Validation(success, success - 0.2 * min(excess, 1.0) - keep_out, good)
+    good = n - count <= n * (1.0 - need.success.rate) / 6 and excess == 0.0 and keep_out <= need.keep_out.rate / 3
+    score = likely - np.sqrt(likely * (1.0 - likely) / n) - 0.2 * min(excess, 1.0) - keep_out
+    return Validation(count / n, float(score), good)
 
 
 def _quantile(values: list[float], q: float) -> float:
