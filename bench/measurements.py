@@ -183,7 +183,7 @@ ABLATIONS = {
 
 
 def ablation() -> dict[str, Figure]:
-    """Each ingredient left out once, one seed, ABLATION_STEPS: success and 95th percentile of peak forces after them."""
+    """Each ingredient left out once, one seed, ABLATION_STEPS: success and 95th percentile of peak forces then."""
     figures = {}
     for name, left_out in ABLATIONS.items():
         with _changed(left_out) as recipe:

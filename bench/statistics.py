@@ -12,11 +12,10 @@ from scipy import stats
 
 from bench.measurements import Figure, at_least, at_most
 from robot_rlaas.qualify import statistics
+from robot_rlaas.qualify.claims import ALPHA, BATCH
 from robot_rlaas.qualify.sequential import Sequential, log_e
 from robot_rlaas.qualify.statistics import Verdict
 
-ALPHA = 0.05
-BATCH = 25
 BUDGET = 4000
 REPETITIONS = 2000
 RATES = (0.5, 0.9, 0.95, 0.99, 0.995, 0.999)

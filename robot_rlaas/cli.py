@@ -70,14 +70,21 @@ def _path(parser: argparse.ArgumentParser, flag: str, text: str, required: bool 
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    value = _natural(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
     return value
 
 
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
 def _seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    parser.add_argument("--seed", type=_natural, default=0, help="of everything that is drawn (default: 0)")
 
 
 def _recipe(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +137,7 @@ def _train_command(commands) -> None:
     _device(parser)
 
 
-ATTEMPTS = 30
+ATTEMPTS, BUDGET, HELD_OUT = 30, 4000, 100
 POLICY = "a policy directory, a bundle, an .onnx file, an SB3 zip, a LeRobot policy, 'expert' or module:attribute"
 
 
@@ -141,11 +148,9 @@ def _qualify_command(commands) -> None:
     parser.add_argument("--policy", required=True, help=POLICY)
     _path(parser, "--out", "where report.json, report.html, report.xml and failures.json go", required=False)
     parser.add_argument("--episodes", type=_count, help="run exactly so many (default: until every verdict stands)")
-    parser.add_argument(
-        "--budget", type=_count, default=4000, help="without --episodes: at most so many (default: 4000)"
-    )
-    parser.add_argument("--held-out", type=int, default=100, help="episodes per held-out factor (default: 100)")
-    parser.add_argument("--sensitivity", type=int, default=0, help="episodes per point of the curves (default: none)")
+    parser.add_argument("--budget", type=_count, help="without --episodes: at most so many (default: 4000)")
+    parser.add_argument("--held-out", type=_natural, help="episodes per held-out factor (default: 100)")
+    parser.add_argument("--sensitivity", type=_natural, help="episodes per point of the curves (default: none)")
     parser.add_argument("--arm", choices=("virtual", "real"), help="judge a bundle on an arm, in --episodes attempts")
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
     parser.add_argument("--reproduce", type=Path, metavar="REPORT", help="run this report.json's qualification again")
@@ -262,6 +267,8 @@ def _train(options: argparse.Namespace) -> int:
 
 def _qualify(options: argparse.Namespace) -> int:
     o = options
+    if o.arm:
+        return _qualify_on_arm(o)
     if (o.reproduce is None) == (o.out is None):
         raise InputError("name either --out, for a new report, or --reproduce, for an old one")
 
@@ -269,30 +276,41 @@ def _qualify(options: argparse.Namespace) -> int:
         from robot_rlaas import qualification
         from robot_rlaas.qualify.claims import Plan
 
-        if o.arm:
-            confirm = _failed_attempts if o.arm == "real" and sys.stdin.isatty() else None
-            attempts, bundle = o.episodes or ATTEMPTS, Path(o.policy)
-            arguments = (o.cell, bundle, o.seed, attempts, o.arm, o.plant, confirm, o.out, watch)
-            return qualification.qualify_on_arm(*arguments)
         if o.reproduce:
             return qualification.reproduce(o.cell, o.policy, o.reproduce, watch)
-        plan = Plan(o.episodes or o.budget, o.episodes is None, o.held_out, o.sensitivity)
+        held_out = HELD_OUT if o.held_out is None else o.held_out
+        plan = Plan(o.episodes or o.budget or BUDGET, o.episodes is None, held_out, o.sensitivity or 0)
         return qualification.qualify(o.cell, o.policy, o.seed, plan, o.out, watch)
 
     return _stage(work)
 
 
-def _failed_attempts(outcomes: list) -> list[int]:
-    """Ask the operator which attempts failed, whatever the policy says."""
-    said = [f"{i + 1}: {'inserted' if o.success else 'not inserted'}" for i, o in enumerate(outcomes)]
-    print("The policy says: " + ", ".join(said))
-    while True:
-        answer = input(
-            "Numbers of the attempts that failed all the same, with spaces between; Enter for none: "
-        ).split()
-        if all(word.isdecimal() and 1 <= int(word) <= len(outcomes) for word in answer):
-            return [int(word) - 1 for word in answer]
-        print(f"numbers from 1 to {len(outcomes)}, please")
+def _qualify_on_arm(o: argparse.Namespace) -> int:
+    flags = {"--reproduce": o.reproduce, "--budget": o.budget, "--held-out": o.held_out, "--sensitivity": o.sensitivity}
+    given = [flag for flag, value in flags.items() if value is not None]
+    if given:
+        fix = "leave it out; --episodes says how many attempts are made"
+        raise InputError(f"{', '.join(given)}: not together with --arm", fix=fix)
+    if o.out is None:
+        raise InputError("name --out, for the attempts and their report")
+    from robot_rlaas.on_arm import ask, qualify_on_arm
+
+    watch, confirm = _Lines(), ask if o.arm == "real" and sys.stdin.isatty() else None
+    attempts, bundle = o.episodes or ATTEMPTS, Path(o.policy)
+    result = qualify_on_arm(o.cell, bundle, o.seed, attempts, o.arm, o.plant, confirm, o.out, watch)
+    watch.say(result.text)
+    return DONE if result.passed else REQUIREMENT_FAILS
+
+
+class _Lines:
+    """A `pipeline.Watch` without a bar, which would be drawn over what an operator types."""
+
+    def say(self, text: str) -> None:
+        """See `pipeline.Watch`."""
+        print(text, flush=True)
+
+    def bar(self, text: str, done: float, total: float) -> None:
+        """See `pipeline.Watch`."""
 
 
 def _compare(options: argparse.Namespace) -> int:

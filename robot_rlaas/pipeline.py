@@ -65,8 +65,14 @@ class Cell:
 
 def _widened(cell: CellSpec, factor: float) -> CellSpec:
     hidden = ("plate_bias_mm", "plate_bias_deg", "hand_offset_mm", "hand_offset_deg")
-    ranges = {name: tuple(factor * end for end in getattr(cell.variation, name)) for name in hidden}
+    ranges = {name: _wider(getattr(cell.variation, name), factor) for name in hidden}
     return cell.model_copy(update={"variation": cell.variation.model_copy(update=ranges)})
+
+
+def _wider(ends: tuple[float, float], factor: float) -> tuple[float, float]:
+    low, high = ends
+    centre, half = (low + high) / 2, factor * (high - low) / 2
+    return centre - half, centre + half
 
 
 def check(reference: str, out: Path | None, watch: Watch) -> Result:

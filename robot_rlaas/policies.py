@@ -1,15 +1,18 @@
 """Anything that acts, by the name of a file, a directory or a Python object."""
 
+import contextlib
 import hashlib
 import importlib
 import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from robot_rlaas.cell.contract import Contract, Policy
 from robot_rlaas.cell.errors import InputError
@@ -24,6 +27,21 @@ EXPERT = "expert"
 PYTHON = re.compile(r"([^\W\d][\w.]*):([^\W\d]\w*)")
 
 
+class Sequence(TypedDict, total=False):
+    """See `sequence_json`. Without values where the data came without lineage."""
+
+    seed: int | None
+    space: str | None
+    key: list[int] | None
+
+
+class Provenance(TypedDict, total=False):
+    """What is read of the provenance in policy.json or a bundle's manifest; there may be more."""
+
+    sequences: list[Sequence] | None
+    variation: dict[str, Any] | None
+
+
 class Loaded(NamedTuple):
     """A policy and where it comes from.
 
@@ -33,7 +51,7 @@ class Loaded(NamedTuple):
         sha256: over everything that determines what it does, hexadecimal; empty where nothing does. A policy directory,
             the bundle made of it and its bare ONNX file are the same policy and have the same one.
         kind: "policy", "bundle", "onnx", "expert", "sb3", "lerobot" or "callable".
-        provenance: what it learned from, if it says so.
+        provenance: what it learned from, if it says so: a `Provenance`, checked.
     """
 
     policy: Policy
@@ -108,7 +126,7 @@ def _bundle(path: Path, name: str, contract: Contract) -> Loaded:
     policy = OnnxPolicy(bundle.network, contract)
     _same_contract(bundle.contract, contract, path / "contract.json")
     digest = hashlib.sha256(bundle.network).hexdigest()
-    return Loaded(policy, name, digest, "bundle", _provenance(bundle.manifest))
+    return Loaded(policy, name, digest, "bundle", _provenance(bundle.manifest, path / "manifest.json"))
 
 
 def _policy(path: Path, name: str, contract: Contract) -> Loaded:
@@ -124,7 +142,7 @@ def _policy(path: Path, name: str, contract: Contract) -> Loaded:
             f"not the description of a policy ({error})", file=file, fix=f"name the network alone: {network}"
         ) from error
     _same_contract(made_for, contract, file)
-    return Loaded(policy, name, sha256_file(network), "policy", _provenance(description))
+    return Loaded(policy, name, sha256_file(network), "policy", _provenance(description, file))
 
 
 def _same_contract(made_for: Contract, contract: Contract, file: Path) -> None:
@@ -137,9 +155,17 @@ def _same_contract(made_for: Contract, contract: Contract, file: Path) -> None:
         )
 
 
-def _provenance(content: dict[str, Any]) -> dict[str, Any] | None:
+def _provenance(content: dict[str, Any], file: Path) -> dict[str, Any] | None:
     told = content.get("provenance")
-    return told if isinstance(told, dict) else None
+    if told is None:
+        return None
+    try:
+        TypeAdapter(Provenance).validate_python(told, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("provenance", *first["loc"]))
+        raise InputError(f"'{where}': {first['msg']}", file=file, fix="train the policy again") from error
+    return told
 
 
 def _file(path: Path, contract: Contract) -> Loaded:
@@ -194,11 +220,21 @@ class _Python:
     def reset(self, ids: np.ndarray) -> None:
         """See `Policy.reset`."""
         if self._reset is not None:
-            self._reset(ids)
+            with self._blamed("reset"):
+                self._reset(ids)
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See `Policy.act`: (n, observation_size) -> (n, action_size) float32."""
-        action, wanted = np.asarray(self._act(observation), dtype=np.float32), (len(observation), self._action_size)
+        wanted = (len(observation), self._action_size)
+        with self._blamed("act"):
+            action = np.asarray(self._act(observation), dtype=np.float32)
         if action.shape != wanted:
             raise InputError(f"'{self._name}' returned actions of shape {action.shape}, not {wanted}")
         return action
+
+    @contextlib.contextmanager
+    def _blamed(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # it is somebody's code
+            raise InputError(f"'{self._name}' cannot {what}: {type(error).__name__}: {error}") from error

@@ -1,31 +1,27 @@
 """Judging policies: a qualification and its report, the same again, and several policies side by side."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, key_of, sequence_json
-from robot_rlaas.cell.spec import CellSpec, Variation, load_cell
-from robot_rlaas.env.batch import Outcome
-from robot_rlaas.env.insertion import STAGES
+from robot_rlaas.cell.spec import CellSpec, Variation
 from robot_rlaas.files import staged_dir, write_atomic, write_json
 from robot_rlaas.pipeline import Cell, Result, Watch
 from robot_rlaas.policies import Loaded, load
 from robot_rlaas.qualify.claims import Plan, judge
 from robot_rlaas.qualify.compare import Difference, compare
 from robot_rlaas.qualify.failures import Cluster, clusters, starts_json
-from robot_rlaas.qualify.fresh import Freshness, freshness
+from robot_rlaas.qualify.fresh import freshness
 from robot_rlaas.qualify.held_out import held_out_report, held_out_settings, sensitivity_points, sensitivity_report
 from robot_rlaas.qualify.junit import junit
 from robot_rlaas.qualify.report import CostMeter, PolicyIdentity, build_report, differences, passed, versions
 from robot_rlaas.qualify.schema import Report
-from robot_rlaas.qualify.trials import START_AXES, Trial, run_trials, stream
+from robot_rlaas.qualify.trials import Trial, run_trials, stream
 
 SIMULATIONS = 250
 FAILURE_CLIPS = 5
@@ -37,6 +33,7 @@ def qualify(reference: str, policy: str | Path, seed: int, plan: Plan, out: Path
 
     Writes report.json, report.html, report.xml (JUnit) and failures.json (the starts of the failed episodes).
     """
+    refuse_to_replace(out)
     cell = Cell.load(reference)
     report, trials, failures = _judge(cell, policy, seed, plan, watch)
     with staged_dir(out) as part:
@@ -46,85 +43,14 @@ def qualify(reference: str, policy: str | Path, seed: int, plan: Plan, out: Path
     return _finish(report, watch)
 
 
-def qualify_on_arm(
-    reference: str,
-    bundle: Path,
-    seed: int,
-    attempts: int,
-    arm: str,
-    plant: str,
-    confirm: Callable[[list[Outcome]], list[int]] | None,
-    out: Path,
-    watch: Watch,
-) -> Result:
-    """Judge a bundle by what it does on an arm over ROS 2: the same statistics, the same report.
+def refuse_to_replace(out: Path) -> None:
+    """Only an older report may be in the way of a new one.
 
-    Args:
-        reference: the cell.
-        bundle: what drives the arm.
-        seed: of a virtual arm's parts.
-        attempts: exactly so many.
-        arm, plant: as in `deploy.run.deploy`.
-        confirm: on a real arm, asks the operator which attempts failed (indices), whatever the sensors say; None where
-            nobody can be asked: what the policy says of itself qualifies nothing.
-        out: gets report.json, report.html, report.xml, failures.json and deployment/.
-        watch: sees what happens.
+    Raises:
+        InputError: if something else is there.
     """
-    from robot_rlaas.deploy.run import deploy
-
-    cell, loaded = Cell.load(reference), load(bundle, load_cell(reference), 1)
-    if loaded.kind != "bundle":
-        raise InputError("an arm is driven by a bundle", file=bundle, fix="build one: 'rlaas bundle build'")
-    seeds = Seeds((seed + key_of(loaded.sha256)[0]) % 2**31, Space.DEPLOY)
-    meter, plan = CostMeter(), Plan(attempts, sequential=False)
-    with staged_dir(out) as part:
-        part.mkdir()
-        deployed = deploy(
-            bundle,
-            part / "deployment",
-            attempts=attempts,
-            plant=plant,
-            arm=arm,
-            seed=seeds.seed,
-            on_event=lambda text: watch.say(f"  {text}"),
-        )
-        outcomes = [_outcome(cell.spec, i, attempt) for i, attempt in enumerate(deployed.attempts)]
-        for i in confirm(outcomes) if confirm else []:
-            outcomes[i] = outcomes[i]._replace(success=False, cycle_time_s=float("inf"))
-        unknown = np.full(len(START_AXES), np.nan)
-        judgement = judge(cell.spec, (Trial(outcome, unknown) for outcome in outcomes), plan)
-        failures = clusters(cell.spec, judgement.trials)
-        identity = PolicyIdentity(loaded.name, loaded.sha256, f"bundle on {plant if arm == 'virtual' else 'the arm'}")
-        cost, fresh = {**meter.read(), "simulated_s": 0.0}, _fresh_on_arm(arm, confirm is not None)
-        report = build_report(cell.spec, identity, seeds, plan, judgement, fresh, cost, failures)
-        _write(cell, report, judgement.trials, failures, [], "Attempts on an arm are not filmed.", part)
-    return _finish(report, watch)
-
-
-def _fresh_on_arm(arm: str, confirmed: bool) -> Freshness:
-    if arm == "virtual":
-        told = "the virtual arm draws its parts from a seed made from the policy's SHA-256, and counts them itself"
-        return Freshness(True, (told,), ())
-    if confirmed:
-        return Freshness(True, ("the parts were placed after the policy was made; an operator confirmed each",), ())
-    return Freshness(False, (), ("nobody confirmed what the policy says of its own attempts",))
-
-
-def _outcome(cell: CellSpec, number: int, attempt: dict[str, Any]) -> Outcome:
-    """An attempt as an episode. A real arm tells neither stage nor keep-out: its supervisor forbids the latter."""
-    success, time_s = bool(attempt["success"]), attempt["cycle_time_s"]
-    return Outcome(
-        episode=number,
-        success=success,
-        cycle_time_s=time_s if success else float("inf"),
-        peak_force_N=attempt["peak_force_N"],
-        keep_out=attempt.get("keep_out", False),
-        stage=attempt.get("stage", STAGES.index("done" if success else "search")),
-        steps=round((time_s if success else cell.task.timeout_s) / cell.period_s),
-        reward=float("nan"),
-        stage_s=(float("inf"),) * (len(STAGES) - 1),
-        peak_at_s=float("nan"),
-    )
+    if out.exists() and not (out / "report.json").is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError("something is there that is not a report: it is not replaced", file=out, fix="name another")
 
 
 def _write(
@@ -168,7 +94,7 @@ def reproduce(reference: str, policy: str | Path, old: Path, watch: Watch) -> Re
     changed = [f"{k} {v} -> {now.get(k)}" for k, v in report["versions"].items() if now.get(k) != v]
     if changed:
         watch.say(f"  other versions: {', '.join(changed)}")
-    found = differences(dict(report), json.loads(json.dumps(new)))
+    found = differences(report, json.loads(json.dumps(new)))
     if found:
         return Result(f"not the same: {', '.join(found)}", False)
     return Result(f"the same bits again: {report['episodes']} episodes, every figure and verdict")
@@ -178,6 +104,10 @@ def compare_policies(
     reference: str, policies: list[str], seed: int, episodes: int, every_pair: bool, out: Path | None, watch: Watch
 ) -> Result:
     """Run several policies on the same starts and say which difference is real."""
+    if len(policies) < 2:
+        raise InputError("one policy alone cannot be compared", fix="name two or more, such as 'expert'")
+    if out is not None and out.is_dir():
+        raise InputError("this is a directory; the comparison is a JSON file", file=out)
     cell = Cell.load(reference)
     rows = min(SIMULATIONS, episodes)
     loaded = [load(p, cell.spec, rows) for p in policies]
@@ -223,11 +153,10 @@ def _judge(
     judgement = judge(cell.spec, stream(env, loaded.policy, count), plan)
     outcomes = [trial.outcome for trial in judgement.trials]
     held_out = sensitivity = None
-
-    def again(rows: int) -> Policy:
-        return load(policy, cell.spec, rows).policy
-
-    trained = _trained(cell.spec, loaded)
+    again = _Again(policy, cell.spec, loaded.sha256)
+    trained = _trained(loaded)
+    told = "policy" if trained else "cell"
+    trained = trained or cell.spec.variation
     settings = len(held_out_settings(cell.spec, trained))
     if plan.held_out and settings:
         count = _Count(watch, "held-out episodes", 0, settings * plan.held_out)
@@ -239,15 +168,32 @@ def _judge(
     cost = {**meter.read(), "simulated_s": round(simulated_s, 2)}
     failures = clusters(cell.spec, judgement.trials)
     identity = PolicyIdentity(loaded.name, loaded.sha256, loaded.kind)
-    report = build_report(cell.spec, identity, seeds, plan, judgement, fresh, cost, failures, held_out, sensitivity)
+    report = build_report(
+        cell.spec, identity, seeds, plan, judgement, fresh, cost, failures, held_out, sensitivity, told
+    )
     return report, judgement.trials, failures
 
 
-def _trained(cell: CellSpec, loaded: Loaded) -> Variation:
-    """The ranges that the policy says it was trained on, or the cell's."""
+class _Again:
+    """Makes the policy anew, for other numbers of rows, and makes sure that it still is the same one."""
+
+    def __init__(self, policy: str | Path, cell: CellSpec, sha256: str) -> None:
+        self._policy, self._cell, self._sha256 = policy, cell, sha256
+
+    def __call__(self, rows: int) -> Policy:
+        loaded = load(self._policy, self._cell, rows)
+        if loaded.sha256 != self._sha256:
+            raise InputError(
+                "the policy was replaced while it was judged", file=Path(self._policy), fix="judge it again"
+            )
+        return loaded.policy
+
+
+def _trained(loaded: Loaded) -> Variation | None:
+    """The ranges that the policy says it was trained on, if it does."""
     told = (loaded.provenance or {}).get("variation")
     try:
-        return Variation.model_validate(told) if told else cell.variation
+        return Variation.model_validate(told) if told else None
     except ValidationError as error:
         raise InputError(f"'{loaded.name}' says something impossible of its training ranges: {error}") from error
 
@@ -282,26 +228,32 @@ def _clips(
     numbers, good = report["per_episode"]["episode"], report["per_episode"]["success"]
     wanted = [("A success", "As it should be.", numbers[good.index(True)])] if any(good) else []
     wanted += [(f"Failure: {f['name']}", f["text"], f["medoid"]) for f in report["failures"][:FAILURE_CLIPS]]
-    films = []
+    films, again = [], _Again(policy, cell.spec, report["policy"]["sha256"])
     for i, (title, text, episode) in enumerate(wanted):
         watch.bar("filming", i, len(wanted))
         path = folder / f"clip_{i}.mp4"
         try:
-            clip(cell.spec, cell.workcell, load(policy, cell.spec, 1).policy, _seeds(report), episode, path)
+            film = clip(cell.spec, cell.workcell, again(1), _seeds(report), episode, path)
         except RenderingUnavailable as error:
             return [], str(error)
-        films.append((title, f"Episode {episode}. {text[0].upper()}{text[1:]}", path.read_bytes()))
+        told = f"Episode {episode}. {text[0].upper()}{text[1:]}"
+        if film.outcome.success != good[numbers.index(episode)]:
+            told += " Run alone, it ended otherwise: this policy's arithmetic depends on how many rows it sees."
+        films.append((title, told, path.read_bytes()))
         path.unlink()
     return films, ""
 
 
-def _read_report(path: Path) -> Report:
+def _read_report(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        return TypeAdapter(Report).validate_python(report)
+        TypeAdapter(Report).validate_python(report)
     except (OSError, ValueError) as error:
         fix = "name a report.json that 'rlaas qualify' wrote"
         raise InputError(f"not a qualification report of this version ({error})", file=path, fix=fix) from error
+    if report["space"] != Space.QUALIFY.name:
+        raise InputError("this report is of attempts on an arm, which nothing can repeat", file=path)
+    return report
 
 
 def _distinct(names: list[str]) -> list[str]:

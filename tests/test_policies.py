@@ -159,6 +159,18 @@ def forgetful(contract, rows):
         def act(self, observation): ...
     return Forgetful()
 
+class Failing:
+    def __init__(self, contract, rows): ...
+
+    def reset(self, ids):
+        raise IndexError("no such row")
+
+    def act(self, observation):
+        return {}["no such key"]
+
+def ragged(contract, rows):
+    return lambda observation: [[0.0], [0.0, 0.0]]
+
 def act(observation):
     return observation[:, :4]
 """
@@ -209,6 +221,17 @@ def test_python_actions_of_a_wrong_shape_are_refused(module, cell, observation) 
         policy.act(observation)
 
 
+def test_python_that_fails_is_blamed(module, cell, observation) -> None:
+    failing, ragged = (load(f"{module}:{name}", cell, ROWS).policy for name in ("Failing", "ragged"))
+    with pytest.raises(InputError, match=f"'{module}:Failing' cannot act: KeyError: 'no such key'") as raised:
+        failing.act(observation)
+    assert isinstance(raised.value.__cause__, KeyError)
+    with pytest.raises(InputError, match="cannot reset: IndexError: no such row"):
+        failing.reset(np.arange(ROWS))
+    with pytest.raises(InputError, match=r"cannot act: ValueError: .*inhomogeneous"):
+        ragged.act(observation)
+
+
 def test_a_module_that_is_not_there(cell, monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -231,10 +254,11 @@ def test_what_is_no_policy_is_refused_with_what_is_allowed(cell, tmp_path) -> No
         assert "rlaas train" in raised.value.fix
 
 
-def test_a_network_of_other_sizes_is_refused(directory, cell) -> None:
+def test_a_network_of_other_sizes_is_refused(directory, cell, contract) -> None:
     (directory / "policy.onnx").write_bytes(network(7, 2))
+    wanted = f"{contract.observation_size} to {contract.action_size}"
     for reference in (directory, directory / "policy.onnx"):
-        with pytest.raises(InputError, match="maps 7 numbers to 2; the contract says 25 to 4"):
+        with pytest.raises(InputError, match=f"maps 7 numbers to 2; the contract says {wanted}"):
             load(reference, cell, ROWS)
 
 
@@ -245,6 +269,56 @@ def test_a_policy_for_another_contract_is_refused(directory, cell) -> None:
         with pytest.raises(InputError, match="another contract than this cell's: rate_hz differ"):
             load(reference, slower, ROWS)
     load(directory / "policy.onnx", slower, ROWS)
+
+
+def test_weights_in_another_file_are_refused(directory, cell, monkeypatch) -> None:
+    network = directory / "policy.onnx"
+    model = onnx.load(network)
+    onnx.save_model(model, network, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    monkeypatch.chdir(directory)
+    for reference in (directory, network):
+        with pytest.raises(InputError, match=r"policy\.onnx: a tensor of the network lies in another file"):
+            load(reference, cell, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (5, "'provenance': Input should be"),
+        ([], "'provenance': Input should be"),
+        ({"sequences": 5}, r"'provenance\.sequences': "),
+        ({"sequences": {"a": 1}}, r"'provenance\.sequences': "),
+        ({"sequences": ["x"]}, r"'provenance\.sequences\.0': "),
+        ({"sequences": [{"seed": "0"}]}, r"'provenance\.sequences\.0\.seed': "),
+        ({"sequences": [{"space": 1}]}, r"'provenance\.sequences\.0\.space': "),
+        ({"sequences": [{"key": [None]}]}, r"'provenance\.sequences\.0\.key\.0': "),
+        ({"variation": [1]}, r"'provenance\.variation': "),
+    ],
+)
+def test_malformed_provenance_is_refused(told, reason, directory, cell) -> None:
+    file = directory / "policy.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"provenance": told}))
+    with pytest.raises(InputError, match=rf"policy\.json: {reason}"):
+        load(directory, cell, ROWS)
+    bundle = build_bundle(directory, None, directory.parent / "bundle")
+    with pytest.raises(InputError, match=rf"manifest\.json: {reason}"):
+        load(bundle, cell, ROWS)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        {},
+        {"sequences": None, "variation": None},
+        {"sequences": [{"seed": None, "space": None, "key": None}]},
+        {"sequences": [{"seed": 0, "space": "TRAIN", "key": [1], "by": "me"}], "demonstrations_sha256": "ab"},
+    ],
+)
+def test_provenance_may_say_less_or_more(told, directory, cell) -> None:
+    file = directory / "policy.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"provenance": told}))
+    assert load(directory, cell, ROWS).provenance == told
 
 
 def test_broken_policies_are_refused(directory, cell) -> None:

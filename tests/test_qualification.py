@@ -71,8 +71,8 @@ def test_the_failures_name_episodes_that_can_be_started_again(judged) -> None:
 
 def test_a_report_can_be_reproduced(tmp_path: Path, monkeypatch) -> None:
     out, watch = tmp_path / "first", Notes()
-    qualify("peg_insertion", "expert", 3, Plan(12, sequential=False), out, watch)
-    monkeypatch.setattr(qualification, "SIMULATIONS", 250)
+    qualify("peg_insertion", "expert", 3, Plan(12, sequential=False, held_out=3, sensitivity=1), out, watch)
+    monkeypatch.setattr(qualification, "SIMULATIONS", 5)
     again = reproduce("peg_insertion", "expert", out / "report.json", watch)
     assert again.passed, again.text
     report = json.loads((out / "report.json").read_text())

@@ -103,6 +103,10 @@ def _same_policy(report: Path, cell: CellSpec, network_hash: str) -> None:
                 file=report,
                 fix="qualify this policy: 'rlaas qualify'",
             )
+    if content.get("kind") != "qualification":
+        raise InputError(
+            "this report is of a trial, which proves nothing", file=report, fix="see 'fresh' in it for why"
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Run a policy network with onnxruntime: no torch, one thread, the same answer every time."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,20 @@ from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
 
 INPUT, OUTPUT = "observation", "action"
+NESTED: dict[str, dict[int, str]] = {  # the fields of onnx.proto that lead to tensors, by number
+    "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
+    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
+    "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
+    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
+    "NodeProto": {5: "AttributeProto"},
+    "AttributeProto": {
+        **{5: "TensorProto", 10: "TensorProto", 22: "SparseTensorProto", 23: "SparseTensorProto"},
+        **{6: "GraphProto", 11: "GraphProto"},
+    },
+    "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
+    "TensorProto": {},
+}
+EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of a TensorProto
 
 
 class OnnxPolicy:
@@ -21,7 +36,7 @@ class OnnxPolicy:
         threads: of one call. One is the quickest for a small network.
 
     Raises:
-        InputError: if this is not such a network.
+        InputError: if this is not such a network, or one whose weights lie in another file, which no hash covers.
     """
 
     def __init__(self, source: Path | str | bytes, contract: Contract | None = None, threads: int = 1) -> None:
@@ -57,12 +72,63 @@ def _session(source: Path | str | bytes, file: Path | None, threads: int) -> Any
     options.log_severity_level = 4
     try:
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        _self_contained(content, file)
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot read the network ({error})", file=file, fix="train a policy first") from error
     except Exception as error:  # onnxruntime raises a class of its own for every kind of bad file
         reason = str(error).splitlines()[0]
         raise InputError(f"not a usable ONNX network: {reason}", file=file, fix="export it again") from error
+
+
+def _self_contained(content: bytes, file: Path | None) -> None:
+    """Refuse tensors that lie in other files. onnxruntime looks for them in the current directory.
+
+    This reads the protocol buffer itself, because a robot has no onnx. ValueError says that it is none.
+    """
+    left = [("ModelProto", memoryview(content))]
+    while left:
+        kind, message = left.pop()
+        for number, value in _fields(message):
+            nested = NESTED[kind].get(number)
+            if nested and isinstance(value, memoryview):
+                left.append((nested, value))
+            if kind == "TensorProto" and (number == EXTERNAL_DATA or (number == DATA_LOCATION and value != 0)):
+                raise InputError(
+                    "a tensor of the network lies in another file (external data)",
+                    file=file,
+                    fix="save it as a single file: onnx.save_model(onnx.load(path), path)",
+                )
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Number and value of every field. ValueError at whatever another reader could understand differently."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, at = _varint(message, at)
+        elif wire in (1, 2, 5):
+            size, at = _varint(message, at) if wire == 2 else ({1: 8, 5: 4}[wire], at)
+            value, at = message[at : at + size], at + size
+        else:
+            raise ValueError(f"a field of wire type {wire}")
+        if at > len(message) or not 0 < number < 2**29:
+            raise ValueError("not a protocol buffer")
+        yield number, value
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """The number that begins at `at`, and where it ends."""
+    value = 0
+    for i, byte in enumerate(message[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            return value, at + i + 1
+    raise ValueError("not a protocol buffer")
 
 
 def _size(sides: list[Any], name: str, file: Path | None) -> int:

@@ -5,14 +5,16 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, PositiveFloat, model_validator
 
 from robot_rlaas.assets import data_dir, find
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
 
 Triple = tuple[float, float, float]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0)]
+NonNegative = Annotated[FiniteFloat, Field(ge=0)]
+LONGEST_DELAY_S = 0.095  # the simulation keeps 0.1 s of commands
+Delay = Annotated[float, Field(ge=0, le=LONGEST_DELAY_S)]
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
@@ -21,7 +23,9 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)]
+PositiveRange = Annotated[tuple[NonNegative, NonNegative], AfterValidator(_ordered)]
+DelayRange = Annotated[tuple[Delay, Delay], AfterValidator(_ordered)]
 
 
 class RobotSpec(Spec):
@@ -78,11 +82,11 @@ class Variation(Spec):
     plate_bias_deg: Range
     hand_offset_mm: Range
     hand_offset_deg: Range
-    friction: Range = (0.2, 0.4)
-    joint_damping_scale: Range = (1.0, 1.0)
-    joint_friction_Nm: Range = (0.0, 0.0)
-    servo_gain_scale: Range = (1.0, 1.0)
-    command_delay_s: Range = (0.0, 0.0)
+    friction: PositiveRange = (0.2, 0.4)
+    joint_damping_scale: PositiveRange = (1.0, 1.0)
+    joint_friction_Nm: PositiveRange = (0.0, 0.0)
+    servo_gain_scale: PositiveRange = (1.0, 1.0)
+    command_delay_s: DelayRange = (0.0, 0.0)
 
 
 class HeldOut(Spec):
@@ -97,11 +101,11 @@ class HeldOut(Spec):
     plate_bias_deg: Range | None = None
     hand_offset_mm: Range | None = None
     hand_offset_deg: Range | None = None
-    friction: Range | None = None
-    joint_damping_scale: Range | None = None
-    joint_friction_Nm: Range | None = None
-    servo_gain_scale: Range | None = None
-    command_delay_s: Range | None = None
+    friction: PositiveRange | None = None
+    joint_damping_scale: PositiveRange | None = None
+    joint_friction_Nm: PositiveRange | None = None
+    servo_gain_scale: PositiveRange | None = None
+    command_delay_s: DelayRange | None = None
     clearance_mm: PositiveFloat | None = None
     chamfer_mm: PositiveFloat | None = None
 

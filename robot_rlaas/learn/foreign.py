@@ -213,15 +213,18 @@ def load_lerobot(path: Path, contract: Contract, rows: int) -> "Chunks | Ensembl
 def _vetted(path: Path, name: str) -> set[str]:
     """The names of a processor's steps. Loading one instantiates whatever class it names, with arguments it names."""
     found = set()
-    for step in _json(path / name).get("steps", []):
+    steps = _json(path / name).get("steps", [])
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise InputError("'steps' is not a list of JSON objects", file=path / name)
+    for step in steps:
         step_name, state = step.get("registry_name"), step.get("state_file", "state")
-        if step_name not in LEROBOT_STEPS:
+        if not isinstance(step_name, str) or step_name not in LEROBOT_STEPS:
             raise InputError(
                 f"a processor step {step_name or step.get('class')!r}; allowed are {', '.join(sorted(LEROBOT_STEPS))}",
                 file=path / name,
                 fix="save the policy with the standard processors of its type",
             )
-        if Path(state).name != state:
+        if not isinstance(state, str) or Path(state).name != state:
             raise InputError(f"the statistics {state!r} do not lie beside it", file=path / name)
         found.add(step_name)
     return found

@@ -88,8 +88,11 @@ def held_out(report: dict[str, Any]) -> HeldOut | None:
     losers = [row.name for row in rows if row.loses]
     found = "A loss is shown, by a gap whose lower bound is above zero, "
     found += f"for {site.listed(losers)}." if losers else "for no factor."
+    trained = "what the policy says it was trained on"
+    if report["held_out_beyond"] == "cell":
+        trained = "the cell's ranges (the policy does not say what it was trained on)"
     sentence = (
-        "Each factor in turn was drawn only from beyond what the policy was trained on, all else as before. "
+        f"Each factor in turn was drawn only from beyond {trained}, all else as before. "
         f"The gap is the success rate inside ({site.percent(nominal)}) minus the rate beyond, in percentage points. "
         f"{found}"
     )

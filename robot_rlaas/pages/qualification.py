@@ -170,7 +170,7 @@ def _provenance(report: dict[str, Any]) -> list[tuple[str, Any]]:
     return [
         ("Cell", report["cell"]),
         ("Cell hash", report["cell_hash"]),
-        ("Policy", f"{policy['path']} ({policy['kind']})"),
+        ("Policy", f"{policy['name']} ({policy['kind']})"),
         ("Policy SHA-256", policy["sha256"] or site.DASH),
         ("Plan", ", ".join([asked, *extra])),
         ("Fresh", "; ".join([*fresh["statements"], *(f"but {objection}" for objection in fresh["objections"])])),

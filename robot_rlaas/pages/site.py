@@ -51,16 +51,18 @@ def verdict_rows(report: dict[str, Any]) -> list[VerdictRow]:
                 value=figure(item["value"], unit),
                 bounds=bounds(item["lower_95"], item["upper_95"], unit),
                 verdict=item["verdict"].upper(),
-                more=_more(item),
+                more=_more(item, report["plan"]["sequential"]),
             )
         )
     return rows
 
 
-def _more(item: dict[str, Any]) -> str:
+def _more(item: dict[str, Any], sequential: bool) -> str:
     if item["verdict"].upper() != "UNDECIDED":
         return ""
     more = item["more_needed"]
+    if not sequential:
+        return "a run without a fixed number of episodes may go on until it stands"
     if more is None:
         return "too close to the limit for any affordable number of episodes"
     coarse = 10 ** max(0, len(str(more)) - 2)  # two digits: chance spreads it far wider
@@ -71,7 +73,7 @@ def overall(report: dict[str, Any]) -> str:
     """The verdict of a whole report: one FAIL fails it, one UNDECIDED leaves it open, and a trial never passes."""
     verdicts = [item["verdict"].upper() for item in report["requirements"]]
     word = next((word for word in ("FAIL", "UNDECIDED") if word in verdicts), "PASS")
-    return "TRIAL" if word == "PASS" and report["kind"] == "trial" else word
+    return "TRIAL" if word != "FAIL" and report["kind"] == "trial" else word
 
 
 def meaning(report: dict[str, Any]) -> str:

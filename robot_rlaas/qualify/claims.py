@@ -42,7 +42,7 @@ class Judgement(NamedTuple):
     Attributes:
         trials: the episodes that were run, in order of their numbers.
         verdicts: by requirement.
-        more_needed: for each undecided one, about how many more would decide it; None for very many.
+        more_needed: of a sequential plan, about how many more would decide each undecided one; None for very many.
     """
 
     trials: list[Trial]
@@ -90,9 +90,7 @@ def judge(cell: CellSpec, trials: Iterator[Trial], plan: Plan) -> Judgement:
         return Judgement(seen, sequential.verdicts, sequential.more_needed())
     counts = good(cell, [t.outcome for t in seen]).sum(axis=0)
     verdicts = fixed_verdicts(dict(zip(limits(cell), counts.tolist())), len(seen), limits(cell))
-    undecided = (name for name, verdict in verdicts.items() if verdict == Verdict.UNDECIDED)
-    more = sequential.more_needed()
-    return Judgement(seen, verdicts, {name: more.get(name) for name in undecided})
+    return Judgement(seen, verdicts, {})
 
 
 def fixed_verdicts(

@@ -1,7 +1,7 @@
 """What failed, sorted: by the requirement that was missed, then by start and contact history where those fall apart."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,8 @@ FAILURE_KINDS = {
     "search": "touched the plate and never found the hole",
     "insert": "found the hole and got stuck on the way in",
     "done": "diverged in simulation",
+    "unseen": "not inserted; nobody saw how far it got",
+    "rejected": "the operator says that it failed",
     "force": "inserted, but pressed harder than the limit",
     "slow": "inserted, but took longer than the limit",
 }
@@ -133,15 +135,20 @@ def failure_kind(cell: CellSpec, outcome: Outcome) -> str | None:
     return "slow" if outcome.cycle_time_s > need.cycle_time_s.limit else None
 
 
-def clusters(cell: CellSpec, trials: Sequence[Trial]) -> list[Cluster]:
+def clusters(cell: CellSpec, trials: Sequence[Trial], known: Mapping[int, str] | None = None) -> list[Cluster]:
     """The failures of a qualification, largest cluster first. Every failed episode is in exactly one cluster.
 
     A kind is split where one of its figures falls into two groups: a figure of the contact history, or an axis on which
     the kind as a whole differs from the other episodes. So whatever a split is made on had to do with failing.
+
+    Args:
+        cell: what is required.
+        trials: all of them.
+        known: kinds of failures by episode, where an outcome cannot tell.
     """
     if not trials:
         return []
-    kinds = [failure_kind(cell, trial.outcome) for trial in trials]
+    kinds = [(known or {}).get(t.outcome.episode) or failure_kind(cell, t.outcome) for t in trials]
     numbers = np.array([trial.outcome.episode for trial in trials])
     starts = np.array([trial.start for trial in trials])
     axes = np.concatenate([starts, combined_axes(cell, starts)], axis=1)

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from robot_rlaas.cell.seeds import Seeds, key_of, sequence_json
+from robot_rlaas.cell.seeds import Seeds, key_of
 
 
 class Freshness(NamedTuple):
@@ -25,7 +25,7 @@ def freshness(seeds: Seeds, sha256: str, provenance: dict[str, Any] | None) -> F
     Args:
         seeds: of the qualification.
         sha256: of the policy; empty where no file determines what it does.
-        provenance: from its policy.json or its bundle's manifest, if it has one.
+        provenance: `robot_rlaas.policies.Provenance`, if it has one.
     """
     statements, objections = [], []
     if not sha256:
@@ -40,8 +40,19 @@ def freshness(seeds: Seeds, sha256: str, provenance: dict[str, Any] | None) -> F
     if learned_from is None:
         statements.append("the policy does not say what it learned from")
     else:
-        told = [f"{s.get('space')} of seed {s.get('seed')}" for s in learned_from]
-        statements.append(f"the policy says that it learned from {', '.join(told) or 'nothing'}")
-        if sequence_json(seeds) in learned_from:
+        told = ", ".join(_told(sequence) for sequence in learned_from) or "nothing"
+        statements.append(f"the policy says that it learned from {told}")
+        if any(_same(sequence, seeds) for sequence in learned_from):
             objections.append("the policy says that it learned from these very episodes")
     return Freshness(not objections, tuple(statements), tuple(objections))
+
+
+def _told(sequence: dict[str, Any]) -> str:
+    seed, space = sequence.get("seed"), sequence.get("space")
+    return "data of unknown origin" if seed is None or space is None else f"{space} of seed {seed}"
+
+
+def _same(sequence: dict[str, Any], seeds: Seeds) -> bool:
+    """Whether this is how `seeds` stands in a file, whatever else stands beside it."""
+    key = tuple(sequence.get("key") or ())
+    return (sequence.get("seed"), sequence.get("space"), key) == (seeds.seed, seeds.space.name, seeds.key)

@@ -7,7 +7,7 @@ import numpy as np
 
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.cell.spec import CellSpec, Variation
+from robot_rlaas.cell.spec import LONGEST_DELAY_S, CellSpec, Variation
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.qualify.statistics import difference, proportion, quantile
 from robot_rlaas.qualify.trials import run_trials
@@ -19,7 +19,7 @@ SHAPE, EVERYTHING = "shape", "everything"
 REACHES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)  # half-widths of a factor's range, from its centre
 EDGE = 0.05  # of a half-width: a sensitivity episode lies this close to the stated reach
 NOT_NEGATIVE = ("friction", "joint_damping_scale", "joint_friction_Nm", "servo_gain_scale", "command_delay_s")
-MOST = {"command_delay_s": 0.095}  # the model's buffer of delayed commands
+MOST = {"command_delay_s": LONGEST_DELAY_S}
 BROKEN = 0.9  # a factor breaks a policy where less than this share of the nominal success rate is left
 SIMULATIONS = 128
 
@@ -137,6 +137,8 @@ def sensitivity_report(
 ) -> dict[str, Any]:
     """Success against reach, factor by factor, and the factor that breaks the policy at the least reach.
 
+    Of several at the same reach, the one with the least success there.
+
     Args:
         cell: its ranges are reach 1.
         make_policy, seeds, nominal, on_episodes: as in `held_out_report`.
@@ -155,13 +157,14 @@ def sensitivity_report(
         factor: next((p["reach"] for p in points if p["success"]["upper_95"] < BROKEN * rate), None)
         for factor, points in curves.items()
     }
-    first = min((reach, factor) for factor, reach in broken.items() if reach) if any(broken.values()) else None
+    rates = {(f, p["reach"]): p["success"]["rate"] for f, points in curves.items() for p in points}
+    first = min(((reach, rates[f, reach], f) for f, reach in broken.items() if reach), default=None)
     return {
         "episodes": episodes,
         "broken_below": BROKEN,
         "curves": curves,
         "breaks_at": broken,
-        "breaks_first": {"factor": first[1], "reach": first[0]} if first else None,
+        "breaks_first": {"factor": first[2], "reach": first[0]} if first else None,
     }
 
 

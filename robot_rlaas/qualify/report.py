@@ -1,4 +1,4 @@
-"""Run fresh episodes and say, requirement by requirement, what they prove."""
+"""What report.json holds, put together from trials and verdicts."""
 
 import math
 import os
@@ -25,9 +25,9 @@ FORMAT = 2
 
 
 class PolicyIdentity(NamedTuple):
-    """Which policy was judged: its file, its hash, and what kind it is."""
+    """Which policy was judged: a short name, its hash, and what kind it is."""
 
-    path: str
+    name: str
     sha256: str
     kind: str
 
@@ -43,6 +43,7 @@ def build_report(
     failures: Sequence[Cluster],
     held_out: list[dict[str, Any]] | None = None,
     sensitivity: dict[str, Any] | None = None,
+    held_out_beyond: str = "cell",
 ) -> dict[str, Any]:
     """The content of report.json; `schema.Report` says what that is.
 
@@ -56,16 +57,20 @@ def build_report(
         cost: wall_s, core_s and simulated_s.
         failures: from `failures.clusters`.
         held_out, sensitivity: from `held_out.held_out_report` and `sensitivity_report`, where they were asked for.
+        held_out_beyond: whose ranges that is: the "policy"'s, if it says what it was trained on, or else the "cell"'s.
     """
     outcomes = [trial.outcome for trial in judgement.trials]
     requirements = _requirements(cell, outcomes, plan, judgement)
+    if not fresh.proved:
+        unproved = {Verdict.PASS: Verdict.UNDECIDED}
+        requirements = [{**row, "verdict": unproved.get(row["verdict"], row["verdict"])} for row in requirements]
     count, of_success = sum(o.success for o in outcomes), requirements[0]
     return {
         "format": FORMAT,
         "kind": "qualification" if fresh.proved else "trial",
         "cell": cell.name,
         "cell_hash": cell.hash,
-        "policy": {"path": policy.path, "sha256": policy.sha256, "kind": policy.kind},
+        "policy": policy._asdict(),
         **sequence_json(seeds),
         "versions": versions(),
         "plan": {**plan._asdict(), "batch": BATCH, "alpha": ALPHA},
@@ -83,6 +88,7 @@ def build_report(
         "requirements": requirements,
         "cost": cost,
         "failures": [cluster.to_json() for cluster in failures],
+        "held_out_beyond": held_out_beyond,
         "held_out": held_out,
         "sensitivity": sensitivity,
         "per_episode": _per_episode(cell, judgement.trials),
@@ -166,8 +172,10 @@ def passed(report: Mapping[str, Any]) -> bool:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two reports of the same qualification, apart from what it cost: names of keys."""
-    return [key for key in old if key not in ("cost", "versions") and old[key] != new.get(key)]
+    """What differs between two reports of the same qualification, apart from cost and names: keys."""
+    apart = ("cost", "versions", "policy")
+    found = [key for key in old if key not in apart and old[key] != new.get(key)]
+    return found + ["policy.sha256"] * (old["policy"]["sha256"] != new["policy"]["sha256"])
 
 
 class CostMeter:

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 class PolicyEntry(TypedDict):
     """Which policy was judged."""
 
-    path: str
+    name: str
     sha256: str
     kind: str
 
@@ -145,7 +145,11 @@ class Sensitivity(TypedDict):
 
 
 class Report(TypedDict):
-    """A qualification, or a trial where the episodes' freshness is not proved."""
+    """A qualification, or a trial where the episodes' freshness is not proved and nothing passes.
+
+    `held_out_beyond`: whether `held_out` lies beyond the ranges that the policy says it was trained on, or beyond the
+    cell's because it does not say.
+    """
 
     format: Literal[2]
     kind: Literal["qualification", "trial"]
@@ -163,6 +167,7 @@ class Report(TypedDict):
     requirements: list[Requirement]
     cost: CostEntry
     failures: list[FailureEntry]
+    held_out_beyond: Literal["policy", "cell"]
     held_out: list[HeldOutEntry] | None
     sensitivity: Sensitivity | None
     per_episode: dict[str, list[Any]]

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from robot_rlaas.bundle import OnnxPolicy, build_bundle, load_bundle
 from robot_rlaas.bundle.load import sha256
+from robot_rlaas.bundle.network import NESTED
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.env import insertion
@@ -59,7 +60,11 @@ def built(tmp_path_factory) -> Path:
     policy = policy_in(folder / "policy")
     report = folder / "report.json"
     policy_hash = sha256((policy / "policy.onnx").read_bytes())
-    hashes = {"cell_hash": CELL.hash, "policy": {"path": "policy", "sha256": policy_hash, "kind": "policy"}}
+    hashes = {
+        "cell_hash": CELL.hash,
+        "kind": "qualification",
+        "policy": {"name": "policy", "sha256": policy_hash, "kind": "policy"},
+    }
     report.write_text(json.dumps({"cell": CELL.name, **hashes}))
     return build_bundle(policy, report, folder / "bundle")
 
@@ -164,3 +169,104 @@ def test_an_unusable_network_is_refused(tmp_path, content, words):
 def test_a_policy_of_another_cell_is_refused(tmp_path):
     with pytest.raises(InputError, match="cell_hash"):
         build_bundle(policy_in(tmp_path / "policy", cell_hash="0" * 64), None, tmp_path / "bundle")
+
+
+WEIGHTS = "weights.bin"
+ROWS, COLUMNS = CONTRACT.observation_size, CONTRACT.action_size
+
+
+def external(place: str) -> onnx.ModelProto:
+    """action = observation @ K; K, in the given place of the model, lies in weights.bin, beside the network."""
+    value = numpy_helper.from_array(np.ones((ROWS, COLUMNS), np.float32), "K")
+    external_data_helper.set_external_data(value, WEIGHTS)
+    value.ClearField("raw_data")
+    action = helper.make_tensor_value_info("action", TensorProto.FLOAT, ["n", COLUMNS])
+    product = helper.make_node("MatMul", ["observation", "K"], ["action"])
+    constant = helper.make_node("Constant", [], ["K"], value=value)
+    opsets = [helper.make_opsetid("", 17)]
+    nodes, initializers, sparse, functions = [product], [], [], []
+    if place == "initializer":
+        initializers = [value]
+    elif place == "attribute":
+        nodes = [constant, product]
+    elif place == "subgraph":
+        inner = [helper.make_graph([product], name, [], [action], [value]) for name in ("then", "else")]
+        nodes = [
+            helper.make_node("ReduceSum", ["observation"], ["sum"], keepdims=0),
+            helper.make_node("Cast", ["sum"], ["choice"], to=TensorProto.BOOL),
+            helper.make_node("If", ["choice"], ["action"], then_branch=inner[0], else_branch=inner[1]),
+        ]
+    elif place == "function":
+        opsets.append(helper.make_opsetid("own", 1))
+        functions = [helper.make_function("own", "F", ["observation"], ["action"], [constant, product], opsets[:1])]
+        nodes = [helper.make_node("F", ["observation"], ["action"], domain="own")]
+    elif place == "sparse":
+        where = numpy_helper.from_array(np.arange(ROWS * COLUMNS), "where")
+        value.dims[:] = [ROWS * COLUMNS]
+        sparse = [helper.make_sparse_tensor(value, where, [ROWS, COLUMNS])]
+    observation = helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["n", ROWS])
+    graph = helper.make_graph(nodes, "g", [observation], [action], initializers, sparse_initializer=sparse)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=functions)
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch) -> None:
+    """weights.bin, where onnxruntime would find it."""
+    monkeypatch.chdir(tmp_path)
+    np.ones((ROWS, COLUMNS), np.float32).tofile(WEIGHTS)
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("place", ["initializer", "attribute", "subgraph", "function", "sparse"])
+def test_weights_in_another_file_are_refused(built, tmp_path, place):
+    """No hash covers that file: it could be changed after the qualification."""
+    content, words = external(place).SerializeToString(), "lies in another file"
+    with pytest.raises(InputError, match=words):
+        OnnxPolicy(content, CONTRACT)
+    with pytest.raises(InputError, match=rf"policy\.onnx: .*{words}"):
+        build_bundle(policy_in(tmp_path / "policy", content), None, tmp_path / "bundle")
+    forged = shutil.copytree(built, tmp_path / "forged")
+    (forged / "network.onnx").write_bytes(content)
+    manifest = json.loads((forged / "manifest.json").read_text())
+    manifest["files"]["network.onnx"] = sha256(content)
+    (forged / "manifest.json").write_text(json.dumps(manifest))
+    (forged / "bundle.sha256").write_text(f"{sha256((forged / 'manifest.json').read_bytes())}  manifest.json\n")
+    with pytest.raises(InputError, match=words):
+        load_bundle(forged)
+
+
+@pytest.mark.usefixtures("weights")
+def test_an_odd_encoding_hides_no_weights():
+    model = external("subgraph")
+    graph = model.graph.SerializeToString()
+    model.ClearField("graph")
+    size = bytes([len(graph) & 0x7F | 0x80, len(graph) >> 7 | 0x80, 0x00])
+    with pytest.raises(InputError, match="lies in another file"):
+        OnnxPolicy(model.SerializeToString() + b"\xba\x80\x00" + size + graph, CONTRACT)
+    for odd in (b"\xbb\x00\xbc\x00", b"\xba\x80\x80\x80\x10" + size + graph):  # a group; more than 32 bits
+        with pytest.raises(InputError, match=r"not a usable ONNX network: (a field of wire|not a protocol)"):
+            OnnxPolicy(network() + odd, CONTRACT)
+
+
+@pytest.mark.usefixtures("weights")
+def test_the_fix_for_weights_in_another_file_works():
+    path = Path("policy.onnx")
+    path.write_bytes(external("initializer").SerializeToString())
+    onnx.save_model(onnx.load(path), path)
+    Path(WEIGHTS).unlink()
+    np.testing.assert_array_equal(OnnxPolicy(path, CONTRACT).act(np.eye(ROWS)), np.ones((ROWS, COLUMNS)))
+
+
+def test_every_way_to_a_tensor_is_known():
+    """Against onnx.proto, as the onnx package has it."""
+    found, left = {}, [onnx.ModelProto.DESCRIPTOR]
+    while left:
+        kind = left.pop()
+        if kind.name not in found:
+            found[kind.name] = {f.number: f.message_type.name for f in kind.fields if f.message_type}
+            left += [f.message_type for f in kind.fields if f.message_type]
+    leads = {"TensorProto"}
+    while more := {kind for kind, fields in found.items() if leads & {*fields.values()}} - leads:
+        leads |= more
+    leads_only = {kind: {n: k for n, k in found[kind].items() if k in leads} for kind in leads}
+    assert leads_only == NESTED

@@ -151,7 +151,7 @@ def test_a_pickle_in_the_weights_is_refused(contract: Contract, tmp_path: Path) 
 
 def test_wrong_sizes_are_both_named(contract: Contract, tmp_path: Path) -> None:
     saved(tmp_path / "model.zip", PPO, 3, unit(2))
-    with pytest.raises(InputError, match="maps 3 numbers to 2; the contract says 25 to 4"):
+    with pytest.raises(InputError, match=f"maps 3 numbers to 2; the contract says {contract.observation_size} to 4"):
         load_sb3(tmp_path / "model.zip", contract)
 
 
@@ -319,6 +319,10 @@ def test_what_lerobot_cannot_be_is_refused(contract: Contract, tmp_path: Path) -
     broken(preprocessor, lambda c: c["steps"][-1].update(state_file="../s.safetensors"), "do not lie beside it")
     broken(preprocessor, lambda c: c["steps"][-1].update(state_file="s.safetensors"), "LeRobot cannot load it")
     broken(preprocessor, lambda c: c["steps"][-1].update(registry_name="tokenizer_processor"), "'tokenizer_processor'")
+    broken(preprocessor, lambda c: c["steps"][-1].update(registry_name=["device_processor"]), r"step \['device_")
+    broken(preprocessor, lambda c: c["steps"][-1].update(state_file=5), "statistics 5 do not lie beside it")
+    for steps in (5, None, {"a": 1}, ["normalizer_processor"], [None]):
+        broken(preprocessor, lambda c, steps=steps: c.update(steps=steps), "'steps' is not a list of JSON objects")
 
 
 def test_a_missing_file_is_named(contract: Contract, tmp_path: Path) -> None:

@@ -1,0 +1,257 @@
+"""Judging a bundle by its attempts on an arm: the same statistics and the same report as in simulation."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robot_rlaas.bundle import load_bundle
+from robot_rlaas.bundle.load import MANIFEST
+from robot_rlaas.cell.errors import InputError, StageError
+from robot_rlaas.cell.seeds import Seeds, Space, key_of
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.deploy.run import Deployment, deploy
+from robot_rlaas.env.batch import Outcome
+from robot_rlaas.env.insertion import STAGES
+from robot_rlaas.pipeline import Cell, Result, Watch
+from robot_rlaas.policies import Loaded, load
+from robot_rlaas.qualification import _finish, _write, refuse_to_replace
+from robot_rlaas.qualify.claims import Plan, fixed_verdicts, judge, limits
+from robot_rlaas.qualify.failures import clusters
+from robot_rlaas.qualify.fresh import Freshness, freshness
+from robot_rlaas.qualify.report import CostMeter, PolicyIdentity, build_report
+from robot_rlaas.qualify.statistics import Verdict
+from robot_rlaas.qualify.trials import START_AXES, Trial
+
+MOST = 1_000_000  # attempts that anybody would think of
+
+
+class Word(NamedTuple):
+    """What an operator says against the policy's own count; attempts by index.
+
+    Attributes:
+        failed: of those that it counts as inserted.
+        inserted: of those that it does not.
+    """
+
+    failed: tuple[int, ...] = ()
+    inserted: tuple[int, ...] = ()
+
+
+def qualify_on_arm(
+    reference: str,
+    bundle: Path,
+    seed: int,
+    attempts: int,
+    arm: str,
+    plant: str,
+    confirm: Callable[[Sequence[bool]], Word] | None,
+    out: Path,
+    watch: Watch,
+) -> Result:
+    """Judge a bundle by what it does on an arm over ROS 2.
+
+    The attempts stay in `out`/deployment, whatever happens after them.
+
+    Args:
+        reference: the cell, which must be the bundle's.
+        bundle: what drives the arm.
+        seed: of a virtual arm's parts, together with the policy's SHA-256.
+        attempts: exactly so many.
+        arm, plant: as in `deploy.run.deploy`.
+        confirm: on a real arm, gets what the policy says of each attempt and asks the operator; EOFError is no answer.
+            None where nobody can be asked. What the policy says of itself qualifies nothing.
+        out: gets deployment/, and then report.json, report.html, report.xml and failures.json.
+        watch: sees what happens.
+
+    Raises:
+        InputError: before anything moves.
+        DeploymentError: if the attempts cannot be finished.
+    """
+    folder, real = out / "deployment", arm == "real"
+    refuse_to_replace(out)
+    if real and folder.exists():
+        raise InputError("there are attempts of a real arm already", file=folder, fix="name another --out")
+    cell = Cell.load(reference)
+    loaded, bundle_sha256 = _load(bundle, cell.spec)
+    seeds = Seeds(0 if real else (seed + key_of(loaded.sha256)[0]) % 2**31, Space.DEPLOY)
+    _announce(cell.spec, attempts, real, confirm is not None, watch)
+    meter = CostMeter()
+    deployed = deploy(
+        bundle,
+        folder,
+        attempts=attempts,
+        plant=plant,
+        arm=arm,
+        seed=seeds.seed,
+        on_event=lambda text: watch.say(f"  {text}"),
+    )
+    if deployed.bundle_sha256 != bundle_sha256:
+        raise StageError(f"{bundle} changed while it was read: the attempts are not of the policy {loaded.sha256}")
+    word = _word(confirm, deployed, watch) if real else None
+    outcomes = corrected([outcome_of(cell.spec, i, a) for i, a in enumerate(deployed.attempts)], word, cell.spec)
+    plan, unknown = Plan(attempts, sequential=False), np.full(len(START_AXES), np.nan)
+    judgement = judge(cell.spec, (Trial(outcome, unknown) for outcome in outcomes), plan)
+    failures = clusters(cell.spec, judgement.trials, _kinds(outcomes, word) if real else None)
+    identity = PolicyIdentity(loaded.name, loaded.sha256, "bundle on the arm" if real else f"bundle on {plant}")
+    fresh = _of_real(cell.spec, deployed, loaded, seeds, word) if real else _of_virtual(loaded, seeds)
+    cost = {**meter.read(), "simulated_s": 0.0}
+    report = build_report(cell.spec, identity, seeds, plan, judgement, fresh, cost, failures)
+    if real:
+        _leave_open(report, deployed)
+    _write(cell, report, judgement.trials, failures, [], "Attempts on an arm are not filmed.", out)
+    return _finish(report, watch)
+
+
+def least_attempts(cell: CellSpec) -> int | None:
+    """The least number of attempts that pass every requirement if all of them are flawless; None beyond MOST."""
+    need = limits(cell)
+
+    def enough(n: int) -> bool:
+        return set(fixed_verdicts(dict.fromkeys(need, n), n, need).values()) == {Verdict.PASS}
+
+    return bisect_left(range(MOST), True, lo=1, key=enough) if enough(MOST) else None
+
+
+def outcome_of(cell: CellSpec, number: int, attempt: dict[str, Any]) -> Outcome:
+    """An attempt of deployment.json as an episode. A real arm tells neither stage nor keep-out."""
+    success, time_s = bool(attempt["success"]), attempt["cycle_time_s"]
+    done, stuck = STAGES.index("done"), STAGES.index("insert")
+    return Outcome(
+        episode=number,
+        success=success,
+        cycle_time_s=time_s if success else float("inf"),
+        peak_force_N=attempt["peak_force_N"],
+        keep_out=attempt.get("keep_out", False),
+        stage=done if success else min(attempt.get("stage", 0), stuck),
+        steps=round((time_s if success else cell.task.timeout_s) / cell.period_s),
+        reward=float("nan"),
+        stage_s=(*(float("inf"),) * (len(STAGES) - 2), time_s if success else float("inf")),
+        peak_at_s=float("nan"),
+    )
+
+
+def corrected(outcomes: Sequence[Outcome], word: Word | None, cell: CellSpec) -> list[Outcome]:
+    """The outcomes as the operator saw them. What was inserted unnoticed counts as inserted at the timeout."""
+    result, timeout_s = list(outcomes), cell.task.timeout_s
+    for i in word.failed if word else ():
+        never = (float("inf"),) * (len(STAGES) - 1)
+        result[i] = result[i]._replace(
+            success=False, cycle_time_s=float("inf"), stage=STAGES.index("insert"), stage_s=never
+        )
+    for i in word.inserted if word else ():
+        late = (*result[i].stage_s[:-1], timeout_s)
+        result[i] = result[i]._replace(success=True, cycle_time_s=timeout_s, stage=STAGES.index("done"), stage_s=late)
+    return result
+
+
+def ask(successes: Sequence[bool], read: Callable[[str], str] = input) -> Word:
+    """Ask the operator which attempts ended otherwise than the policy says.
+
+    Raises:
+        EOFError: if there is no answer.
+    """
+    done = {i for i, success in enumerate(successes) if success}
+    others = set(range(len(successes))) - done
+    named = f"; not: {', '.join(str(i + 1) for i in sorted(others))}" if others else ""
+    print(f"The policy says that it inserted {len(done)} of {len(successes)}{named}.")
+    failed = _numbers("Which of those that it inserted failed all the same?", done, read)
+    return Word(failed, _numbers("Which of those that it did not insert were inserted all the same?", others, read))
+
+
+def _numbers(question: str, allowed: set[int], read: Callable[[str], str]) -> tuple[int, ...]:
+    """Indices below numbers from 1, each once."""
+    while allowed:
+        words = read(f"{question} Numbers with spaces between, Enter for none: ").split()
+        wrong = [word for word in words if not (word.isdecimal() and int(word) - 1 in allowed)]
+        if not wrong:
+            return tuple(sorted({int(word) - 1 for word in words}))
+        print(f"{' '.join(wrong)}: not the number of such an attempt")
+    return ()
+
+
+def _load(bundle: Path, cell: CellSpec) -> tuple[Loaded, str]:
+    """The bundle's policy and the bundle's SHA-256."""
+    if not (bundle / MANIFEST).is_file():
+        raise InputError("an arm is driven by a bundle", file=bundle, fix="build one: 'rlaas bundle build'")
+    content = load_bundle(bundle)
+    if content.cell.hash != cell.hash:
+        raise InputError(
+            f"this bundle is for a cell '{content.cell.name}' with hash {content.cell.hash}, not {cell.hash}",
+            file=bundle,
+            fix="name the cell that it was built for, or build a bundle for this one",
+        )
+    return load(bundle, cell, 1), content.sha256
+
+
+def _announce(cell: CellSpec, attempts: int, real: bool, asked: bool, watch: Watch) -> None:
+    least = least_attempts(cell)
+    if least is None or attempts < least:
+        enough = f"{least:,} flawless ones" if least else f"more than {MOST:,} flawless ones"
+        watch.say(f"  {attempts:,} attempts can only end in FAIL or UNDECIDED: PASS takes at least {enough}")
+    if real and asked:
+        watch.say("  note the number of every attempt that ends otherwise than its line says: you will be asked")
+    elif real:
+        watch.say("  nobody can be asked at this terminal: this will be a trial, not a qualification")
+
+
+def _word(confirm: Callable[[Sequence[bool]], Word] | None, deployed: Deployment, watch: Watch) -> Word | None:
+    """What the operator says; None for nothing."""
+    if confirm is None:
+        return None
+    try:
+        return confirm([bool(attempt["success"]) for attempt in deployed.attempts])
+    except EOFError:
+        watch.say("\n  no answer: this is a trial, not a qualification")
+        return None
+
+
+def _kinds(outcomes: Sequence[Outcome], word: Word | None) -> dict[int, str]:
+    """How attempts on a real arm failed, as far as anybody saw."""
+    rejected = word.failed if word else ()
+    return {o.episode: "rejected" if o.episode in rejected else "unseen" for o in outcomes if not o.success}
+
+
+def _of_virtual(policy: Loaded, seeds: Seeds) -> Freshness:
+    """Its seed takes the place of a key."""
+    told = "the virtual arm draws its parts from a seed made from the policy's SHA-256, and counts its attempts itself"
+    known = freshness(seeds, policy.sha256, policy.provenance)
+    objections = known.objections[1:]  # the first is that there is no key
+    return Freshness(not objections, (told, *known.statements), objections)
+
+
+def _of_real(cell: CellSpec, deployed: Deployment, policy: Loaded, seeds: Seeds, word: Word | None) -> Freshness:
+    statements = [
+        "the parts were placed by a person, after the policy was made: seed and seed space mean nothing here",
+        *freshness(seeds, policy.sha256, policy.provenance).statements,
+        f"forces are the wrist sensor's means over {1e3 * cell.period_s:g} ms; "
+        f"its largest reading between the first target and the end was {deployed.supervisor['peak_force_N']:.1f} N",
+        "keep-out is judged by the targets that the supervisor refused, not by where the arm was measured",
+    ]
+    if word is None:
+        return Freshness(False, tuple(statements), ("nobody confirmed what the policy says of its own attempts",))
+    confirmed = "an operator confirmed every attempt"
+    if word.failed or word.inserted:
+        confirmed += (
+            f": {len(word.failed)} that the policy counts had failed, and {len(word.inserted)} that it does not count "
+            "were inserted, which is taken for insertion at the timeout"
+        )
+    return Freshness(True, (*statements, confirmed), ())
+
+
+def _leave_open(report: dict[str, Any], deployed: Deployment) -> None:
+    """Take out of a real arm's report what nobody measured: stages, and keep-out where targets were refused.
+
+    The supervisor counts periods of the whole deployment in which a target led into a box: none means none in any
+    attempt, but from some nobody can tell how many attempts they belong to.
+    """
+    episodes, blocked = report["per_episode"], deployed.supervisor["blocked"]
+    episodes["stage"] = ["done" if success else None for success in episodes["success"]]
+    if not blocked:
+        return
+    episodes["keep_out"] = [None] * len(episodes["keep_out"])
+    row = next(row for row in report["requirements"] if row["name"] == "keep_out")
+    text = f"{row['text']}: the supervisor refused targets in {blocked} periods, in nobody knows how many attempts"
+    row.update(text=text, value=None, lower_95=None, upper_95=None, verdict=str(Verdict.UNDECIDED))
