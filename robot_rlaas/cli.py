@@ -151,7 +151,8 @@ def _qualify_command(commands) -> None:
     parser.add_argument("--budget", type=_count, help="without --episodes: at most so many (default: 4000)")
     parser.add_argument("--held-out", type=_natural, help="episodes per held-out factor (default: 100)")
     parser.add_argument("--sensitivity", type=_natural, help="episodes per point of the curves (default: none)")
-    parser.add_argument("--arm", choices=("virtual", "real"), help="judge a bundle on an arm, in --episodes attempts")
+    text = f"judge a bundle on an arm, in --episodes attempts (default: {ATTEMPTS}) that stay in OUT/deployment"
+    parser.add_argument("--arm", choices=("virtual", "real"), help=text)
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
     parser.add_argument("--reproduce", type=Path, metavar="REPORT", help="run this report.json's qualification again")
     _seed(parser)

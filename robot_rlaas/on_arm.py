@@ -17,7 +17,7 @@ from robot_rlaas.env.batch import Outcome
 from robot_rlaas.env.insertion import STAGES
 from robot_rlaas.pipeline import Cell, Result, Watch
 from robot_rlaas.policies import Loaded, load
-from robot_rlaas.qualification import _finish, _write, refuse_to_replace
+from robot_rlaas.qualification import finish, refuse_to_replace, write_report
 from robot_rlaas.qualify.claims import Plan, fixed_verdicts, judge, limits
 from robot_rlaas.qualify.failures import clusters
 from robot_rlaas.qualify.fresh import Freshness, freshness
@@ -101,8 +101,8 @@ def qualify_on_arm(
     report = build_report(cell.spec, identity, seeds, plan, judgement, fresh, cost, failures)
     if real:
         _leave_open(report, deployed)
-    _write(cell, report, judgement.trials, failures, [], "Attempts on an arm are not filmed.", out)
-    return _finish(report, watch)
+    write_report(cell, report, judgement.trials, failures, [], "Attempts on an arm are not filmed.", out)
+    return finish(report, watch)
 
 
 def least_attempts(cell: CellSpec) -> int | None:

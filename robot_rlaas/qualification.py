@@ -34,13 +34,15 @@ def qualify(reference: str, policy: str | Path, seed: int, plan: Plan, out: Path
     Writes report.json, report.html, report.xml (JUnit) and failures.json (the starts of the failed episodes).
     """
     refuse_to_replace(out)
+    if (out / "deployment").exists():
+        raise InputError("attempts on an arm are in there: they are not replaced", file=out, fix="name another")
     cell = Cell.load(reference)
     report, trials, failures = _judge(cell, policy, seed, plan, watch)
     with staged_dir(out) as part:
         part.mkdir()
         clips, missing = _clips(cell, policy, report, part, watch)
-        _write(cell, report, trials, failures, clips, missing, part)
-    return _finish(report, watch)
+        write_report(cell, report, trials, failures, clips, missing, part)
+    return finish(report, watch)
 
 
 def refuse_to_replace(out: Path) -> None:
@@ -53,7 +55,7 @@ def refuse_to_replace(out: Path) -> None:
         raise InputError("something is there that is not a report: it is not replaced", file=out, fix="name another")
 
 
-def _write(
+def write_report(
     cell: Cell,
     report: dict[str, Any],
     trials: list[Trial],
@@ -62,6 +64,7 @@ def _write(
     without_clips: str,
     folder: Path,
 ) -> None:
+    """report.json, report.html, report.xml and failures.json, in `folder`."""
     from robot_rlaas.pages.qualification import qualification_page
 
     write_json(folder / "report.json", report)
@@ -70,7 +73,8 @@ def _write(
     write_json(folder / "failures.json", starts_json(cell.spec, _seeds(report), trials, failures))
 
 
-def _finish(report: dict[str, Any], watch: Watch) -> Result:
+def finish(report: dict[str, Any], watch: Watch) -> Result:
+    """Say what the report says; the result for the exit code."""
     _tell(report, watch)
     success, total = report["success"], report["episodes"]
     text = f"success {success['count']} of {total}, at least {success['lower_95']:.2%} with 95 % confidence"

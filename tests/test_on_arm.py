@@ -225,12 +225,11 @@ def test_without_a_confirmation_it_is_a_trial(real, tmp_path: Path, how: str) ->
     assert any("trial" in line for line in watch.lines)
 
 
-@pytest.mark.parametrize("error", [DeploymentError, KeyboardInterrupt])
-def test_attempts_outlive_what_breaks_off(real, made: Made, tmp_path: Path, error, monkeypatch) -> None:
+def test_attempts_outlive_an_interrupted_question(real, tmp_path: Path) -> None:
     def confirm(successes: Sequence[bool]) -> Word:
-        raise error
+        raise KeyboardInterrupt
 
-    with pytest.raises(error):
+    with pytest.raises(KeyboardInterrupt):
         real([INSERTED], confirm)
     log = tmp_path / "out/deployment/deployment.json"
     assert Path(json.loads(log.read_text())["log"]).parent == log.parent
@@ -238,6 +237,19 @@ def test_attempts_outlive_what_breaks_off(real, made: Made, tmp_path: Path, erro
     with pytest.raises(InputError):
         real([INSERTED], lambda successes: Word())
     assert log.is_file()
+
+
+def test_logs_outlive_attempts_that_break_off(made: Made, tmp_path: Path, monkeypatch) -> None:
+    def deploy(bundle: Path, out: Path, **_) -> Deployment:
+        out.mkdir(parents=True)
+        (out / "log.mcap").write_bytes(b"so far")
+        raise DeploymentError("the supervisor stopped the arm")
+
+    monkeypatch.setattr(on_arm, "deploy", deploy)
+    with pytest.raises(DeploymentError):
+        qualify_on_arm(made.cell, made.bundle, 0, 2, "virtual", "ur5e_worn", None, tmp_path / "out", Notes())
+    assert (tmp_path / "out/deployment/log.mcap").read_bytes() == b"so far"
+    assert not (tmp_path / "out/report.json").exists()
 
 
 def test_attempts_of_a_real_arm_are_not_overwritten(real, tmp_path: Path) -> None:

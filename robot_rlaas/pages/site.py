@@ -62,7 +62,7 @@ def _more(item: dict[str, Any], sequential: bool) -> str:
         return ""
     more = item["more_needed"]
     if not sequential:
-        return "a run without a fixed number of episodes may go on until it stands"
+        return "open at this number of episodes"
     if more is None:
         return "too close to the limit for any affordable number of episodes"
     coarse = 10 ** max(0, len(str(more)) - 2)  # two digits: chance spreads it far wider
