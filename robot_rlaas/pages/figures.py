@@ -107,7 +107,7 @@ def curve(x: Values, y: Values, *, x_label: str, y_label: str, goal: float | Non
     """
     xs, ys = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if share:
-        low, high = float(np.floor(ys.min() * 5) / 5), 1.0
+        low, high = min(0.8, float(np.floor(ys.min() * 5) / 5)), 1.0
     else:
         low, high = float(ys.min()), float(ys.max())
         low, high = low - 0.06 * (high - low) - 1e-6, high + 0.06 * (high - low) + 1e-6

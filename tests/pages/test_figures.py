@@ -141,3 +141,8 @@ def test_ticks_are_few_round_and_inside(low, high):
     assert low - 1e-9 <= marks[0]
     assert marks[-1] <= high + 1e-9
     assert np.ptp(np.diff(marks)) < 1e-9
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_curve_that_never_moves_is_drawn(share):
+    assert "polyline" in figures.curve([1.0, 2.0], [1.0, 1.0], x_label="x", y_label="y", share=share)
