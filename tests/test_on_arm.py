@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import samples
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
@@ -32,14 +33,8 @@ VIRTUAL = {"episode": 0, "started": True, "way_back_force_N": 5.0, "keep_out": F
 REPORT = ("report.json", "report.html", "report.xml", "failures.json")
 
 
-class Notes:
-    """A watch that keeps what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
+class Notes(samples.Notes):
+    """Without a bar."""
 
     def bar(self, text: str, done: float, total: float) -> None:
         raise AssertionError("it would be drawn over what an operator types")
@@ -59,17 +54,9 @@ def made(tmp_path_factory) -> Made:
     file = folder / "cell.yaml"
     file.write_text(yaml.safe_dump(content))
     cell = load_cell(str(file))
-    contract = insertion.contract(cell)
-    (folder / "policy.onnx").write_bytes(_network(contract.observation_size))
-    description = {
-        "format": 1,
-        "contract": contract.to_json(),
-        "cell": cell.model_dump(mode="json"),
-        "cell_hash": cell.hash,
-        "seed": 0,
-        "provenance": {"sequences": [{"seed": 7, "space": "TRAIN", "key": []}]},
-    }
-    (folder / "policy.json").write_text(json.dumps(description))
+    learned_from = {"sequences": [{"seed": 7, "space": "TRAIN", "key": []}]}
+    network = _network(insertion.contract(cell).observation_size)
+    samples.policy_directory(folder, cell, network, provenance=learned_from)
     return Made(str(file), build_bundle(folder, None, folder / "bundle"))
 
 

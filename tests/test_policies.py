@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from samples import policy_directory
 
 from robot_rlaas.bundle import OnnxPolicy, build_bundle
 from robot_rlaas.cell.contract import Contract
@@ -52,19 +53,8 @@ def network(rows: int, columns: int) -> bytes:
 @pytest.fixture
 def directory(cell: CellSpec, contract: Contract, tmp_path: Path) -> Path:
     """As training leaves it."""
-    folder = tmp_path / "run" / "policy"
-    folder.mkdir(parents=True)
-    (folder / "policy.onnx").write_bytes(network(contract.observation_size, contract.action_size))
-    description = {
-        "format": 1,
-        "contract": contract.to_json(),
-        "cell": cell.model_dump(mode="json"),
-        "cell_hash": cell.hash,
-        "seed": 0,
-        "provenance": PROVENANCE,
-    }
-    (folder / "policy.json").write_text(json.dumps(description))
-    return folder
+    content = network(contract.observation_size, contract.action_size)
+    return policy_directory(tmp_path / "run" / "policy", cell, content, provenance=PROVENANCE)
 
 
 def test_a_policy_its_bundle_and_its_network_are_the_same(directory, cell, contract, observation) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from samples import Notes
 
 from robot_rlaas import qualification
 from robot_rlaas.cell.errors import InputError
@@ -12,19 +13,6 @@ from robot_rlaas.cell.seeds import key_of
 from robot_rlaas.pipeline import Result
 from robot_rlaas.qualification import compare_policies, qualify, reproduce
 from robot_rlaas.qualify.claims import Plan
-
-
-class Notes:
-    """A watch that keeps what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def bar(self, text: str, done: float, total: float) -> None:
-        assert 0 <= done <= total
 
 
 @pytest.fixture(scope="module")

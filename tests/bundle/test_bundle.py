@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
+from samples import policy_directory
 
 from robot_rlaas.bundle import OnnxPolicy, build_bundle, load_bundle
 from robot_rlaas.bundle.load import sha256
@@ -40,18 +41,7 @@ def network(
 
 
 def policy_in(folder: Path, content: bytes | None = None, **changes) -> Path:
-    folder.mkdir()
-    (folder / "policy.onnx").write_bytes(content or network())
-    description = {
-        "format": 1,
-        "contract": CONTRACT.to_json(),
-        "cell": CELL.model_dump(mode="json"),
-        "cell_hash": CELL.hash,
-        "seed": 0,
-        "provenance": {},
-    }
-    (folder / "policy.json").write_text(json.dumps(description | changes))
-    return folder
+    return policy_directory(folder, CELL, content or network(), **changes)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """A cell whose parts hardly vary, and a bundle whose network is a hand-made controller that is good enough for it."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from samples import policy_directory
 
 from robot_rlaas.bundle import build_bundle
 from robot_rlaas.cell.spec import CellSpec, load_cell
@@ -25,17 +25,7 @@ def cell() -> CellSpec:
 def bundle(cell, tmp_path_factory) -> Path:
     """Moves over the hole in proportion to the error, and down the more, the smaller the error."""
     folder = tmp_path_factory.mktemp("policy")
-    contract = insertion.contract(cell)
-    (folder / "policy.onnx").write_bytes(_network(contract.observation_size))
-    description = {
-        "format": 1,
-        "contract": contract.to_json(),
-        "cell": cell.model_dump(mode="json"),
-        "cell_hash": cell.hash,
-        "seed": 0,
-        "provenance": {},
-    }
-    (folder / "policy.json").write_text(json.dumps(description))
+    policy_directory(folder, cell, _network(insertion.contract(cell).observation_size))
     return build_bundle(folder, None, folder / "bundle")
 
 
