@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rlaas: {error}", file=sys.stderr)
         return REQUIREMENT_FAILS
     except KeyboardInterrupt:
-        print("\nrlaas: interrupted; finished stages are kept: 'rlaas run CELL --resume' goes on", file=sys.stderr)
+        kept = "; finished stages are kept: 'rlaas run CELL --resume' goes on" if options.command is _run else ""
+        print(f"\nrlaas: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -20,7 +20,7 @@ from robot_rlaas.policies import Loaded, load
 from robot_rlaas.qualification import finish, refuse_to_replace, write_report
 from robot_rlaas.qualify.claims import Plan, fixed_verdicts, judge, limits
 from robot_rlaas.qualify.failures import clusters
-from robot_rlaas.qualify.fresh import Freshness, freshness
+from robot_rlaas.qualify.fresh import Freshness, learned_from
 from robot_rlaas.qualify.report import CostMeter, PolicyIdentity, build_report
 from robot_rlaas.qualify.statistics import Verdict
 from robot_rlaas.qualify.trials import START_AXES, Trial
@@ -217,15 +217,14 @@ def _kinds(outcomes: Sequence[Outcome], word: Word | None) -> dict[int, str]:
 def _of_virtual(policy: Loaded, seeds: Seeds) -> Freshness:
     """Its seed takes the place of a key."""
     told = "the virtual arm draws its parts from a seed made from the policy's SHA-256, and counts its attempts itself"
-    known = freshness(seeds, policy.sha256, policy.provenance)
-    objections = known.objections[1:]  # the first is that there is no key
-    return Freshness(not objections, (told, *known.statements), objections)
+    known = learned_from(seeds, policy.provenance)
+    return known._replace(statements=(told, *known.statements))
 
 
 def _of_real(cell: CellSpec, deployed: Deployment, policy: Loaded, seeds: Seeds, word: Word | None) -> Freshness:
     statements = [
         "the parts were placed by a person, after the policy was made: seed and seed space mean nothing here",
-        *freshness(seeds, policy.sha256, policy.provenance).statements,
+        *learned_from(seeds, policy.provenance).statements,
         f"forces are the wrist sensor's means over {1e3 * cell.period_s:g} ms; "
         f"its largest reading between the first target and the end was {deployed.supervisor['peak_force_N']:.1f} N",
         "keep-out is judged by the targets that the supervisor refused, not by where the arm was measured",

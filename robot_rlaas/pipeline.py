@@ -169,7 +169,7 @@ def train(
         if progress.validation_success is not None:
             watch.say(
                 f"  {progress.seconds:4.0f} s, {progress.steps:,} steps: "
-                f"{progress.validation_success:.1%} of {recipe.validation_episodes} fresh episodes"
+                f"{progress.validation_success:.1%} of fresh episodes"
             )
 
     result = train_policy(

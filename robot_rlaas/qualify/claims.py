@@ -5,6 +5,7 @@ statement; success, time and keep-out boxes are of that form too. So one test se
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -78,19 +79,16 @@ def good(cell: CellSpec, outcomes: Sequence[Outcome]) -> np.ndarray:
 
 def judge(cell: CellSpec, trials: Iterator[Trial], plan: Plan) -> Judgement:
     """Draw as many trials as the plan says and judge them."""
-    seen: list[Trial] = []
-    sequential = Sequential(limits(cell), ALPHA)
-    while len(seen) < plan.episodes:
-        batch = [next(trials) for _ in range(min(BATCH, plan.episodes - len(seen)))]
+    if not plan.sequential:
+        seen = list(islice(trials, plan.episodes))
+        counts = good(cell, [t.outcome for t in seen]).sum(axis=0).tolist()
+        return Judgement(seen, fixed_verdicts(dict(zip(limits(cell), counts)), len(seen), limits(cell)), {})
+    seen, test = [], Sequential(limits(cell), ALPHA)
+    while len(seen) < plan.episodes and Verdict.UNDECIDED in test.verdicts.values():
+        batch = list(islice(trials, min(BATCH, plan.episodes - len(seen))))
         seen += batch
-        verdicts = sequential.update(good(cell, [t.outcome for t in batch]))
-        if plan.sequential and Verdict.UNDECIDED not in verdicts.values():
-            break
-    if plan.sequential:
-        return Judgement(seen, sequential.verdicts, sequential.more_needed())
-    counts = good(cell, [t.outcome for t in seen]).sum(axis=0)
-    verdicts = fixed_verdicts(dict(zip(limits(cell), counts.tolist())), len(seen), limits(cell))
-    return Judgement(seen, verdicts, {})
+        test.update(good(cell, [t.outcome for t in batch]))
+    return Judgement(seen, test.verdicts, test.more_needed())
 
 
 def fixed_verdicts(
