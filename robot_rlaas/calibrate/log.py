@@ -49,7 +49,8 @@ def read_log(path: Path, profile: HardwareProfile) -> JointLog:
     if not states or not commands:
         missing = profile.topics.joint_states if not states else profile.topics.command
         raise InputError(f"no message on {missing}", file=path, fix=EXCITE)
-    log_ns, stamp_ns, q = (np.array(column) for column in zip(*states))
+    log_ns, stamp_ns = (np.array([state[i] for state in states]) for i in (0, 1))
+    q = np.array([_by_name(message, profile, path)[0] for _, _, message in states])
     command_ns, command = (np.array(column) for column in zip(*commands))
     zero_ns = command_ns.min()
     time_s, q = _increasing(_one_clock(log_ns, stamp_ns) - zero_ns, q)
@@ -112,8 +113,25 @@ def _check_stream(name: str, time_s: np.ndarray, values: np.ndarray, path: Path 
         raise InputError(message, file=path, fix="record again, on a less busy machine or network")
 
 
+def read_states(path: Path, profile: HardwareProfile) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The profile's joint states of an MCAP file: times (T,), ns, positions, velocities and efforts (T, k).
+
+    What a message leaves out is nan. The effort is what the driver makes of it: ur_robot_driver reports motor currents.
+
+    Raises:
+        InputError: if the file cannot be read or holds no joint states.
+    """
+    states = _messages(path, profile)[0]
+    if not states:
+        raise InputError(f"no message on {profile.topics.joint_states}", file=path, fix=EXCITE)
+    times = _one_clock(np.array([at for at, _, _ in states]), np.array([stamp for _, stamp, _ in states]))
+    columns = (_by_name(message, profile, path) for _, _, message in states)
+    position, velocity, effort = (np.array(column) for column in zip(*columns))
+    return times, position, velocity, effort
+
+
 def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any]]:
-    """Joint states as (log time, stamp, positions) and commands as (log time, positions), times in ns."""
+    """Joint states as (log time, stamp, message) and commands as (log time, positions), times in ns."""
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 
@@ -129,7 +147,7 @@ def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any
                     commands.append((at, _command(content, profile, path)))
                 else:
                     stamp = content.header.stamp
-                    states.append((at, stamp.sec * 10**9 + stamp.nanosec, _positions(content, profile, path)))
+                    states.append((at, stamp.sec * 10**9 + stamp.nanosec, content))
     except InputError:
         raise
     except OSError as error:
@@ -140,13 +158,18 @@ def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any
     return states, commands
 
 
-def _positions(message: Any, profile: HardwareProfile, path: Path) -> list[float]:
+def _by_name(message: Any, profile: HardwareProfile, path: Path) -> tuple[list[float], list[float], list[float]]:
+    """Positions, velocities and efforts in the profile's order."""
     at = {name: i for i, name in enumerate(message.name)}
     missing = [joint for joint in profile.joints if joint not in at]
     if missing:
         text = f"{profile.topics.joint_states} lacks {', '.join(missing)}; it has {', '.join(message.name)}"
         raise InputError(text, file=path, fix="name the hardware profile of the arm that was recorded")
-    return [message.position[at[joint]] for joint in profile.joints]
+
+    def picked(values: Any) -> list[float]:
+        return [values[at[joint]] if len(values) else np.nan for joint in profile.joints]
+
+    return picked(message.position), picked(message.velocity), picked(message.effort)
 
 
 def _command(message: Any, profile: HardwareProfile, path: Path) -> list[float]:

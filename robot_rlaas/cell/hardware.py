@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
 from robot_rlaas.assets import data_dir, find
 from robot_rlaas.cell.spec import NonNegative
@@ -29,6 +29,8 @@ class HardwareProfile(Spec):
     velocity_limit_rad_s: tuple[PositiveFloat, ...]
     acceleration_limit_rad_s2: tuple[PositiveFloat, ...]
     force_limit_N: PositiveFloat
+    payload_limit_kg: PositiveFloat | None = None
+    drive_gain_Nm_A: tuple[PositiveFloat, ...] | None = None  # joint torque per motor current
     controller: Literal["forward_command_controller"] = "forward_command_controller"
     topics: Topics = Topics()
     state_rate_hz: PositiveFloat
@@ -36,14 +38,19 @@ class HardwareProfile(Spec):
 
     @model_validator(mode="after")
     def _same_length(self) -> "HardwareProfile":
-        for name in ("position_limit_rad", "velocity_limit_rad_s", "acceleration_limit_rad_s2"):
-            if len(getattr(self, name)) != len(self.joints):
+        for name in ("position_limit_rad", "velocity_limit_rad_s", "acceleration_limit_rad_s2", "drive_gain_Nm_A"):
+            value = getattr(self, name)
+            if value is not None and len(value) != len(self.joints):
                 raise ValueError(f"{name} needs one entry per joint ({len(self.joints)})")
         return self
 
 
 class Plant(Spec):
-    """How an individual arm differs from the nominal model. Scales multiply the nominal value, one per joint."""
+    """How an individual arm differs from the nominal model. Scales multiply the nominal value, one per joint.
+
+    A payload is a point mass that the controller does not know of: its weight is not compensated. `payload_x_m` and so
+    on say where it is in the hand's frame, from the middle between the fingertips.
+    """
 
     description: str
     servo_gain_scale: Six = (1, 1, 1, 1, 1, 1)
@@ -51,6 +58,10 @@ class Plant(Spec):
     joint_friction_Nm: Six = (0, 0, 0, 0, 0, 0)
     armature_scale: Six = (1, 1, 1, 1, 1, 1)
     command_delay_s: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    payload_kg: NonNegative = 0.0
+    payload_x_m: FiniteFloat = 0.0
+    payload_y_m: FiniteFloat = 0.0
+    payload_z_m: FiniteFloat = 0.0
     joint_noise_rad: NonNegative = 0.0
     force_noise_N: NonNegative = 0.0
     torque_noise_Nm: NonNegative = 0.0

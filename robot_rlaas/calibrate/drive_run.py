@@ -1,0 +1,281 @@
+"""From logs of motor currents to a drive calibration file, and from that file to the currents of another motion."""
+
+import csv
+import datetime
+import io
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mujoco
+import numpy as np
+import yaml
+
+from robot_rlaas.assets import data_dir, find
+from robot_rlaas.calibrate.drive import FRICTION, RATE_HZ, Drive, motion, predict, relative_error, resample
+from robot_rlaas.calibrate.drive_fit import Carried, DriveFit, fit
+from robot_rlaas.calibrate.drive_plot import draw
+from robot_rlaas.calibrate.motion import MotionLog, check
+from robot_rlaas.calibrate.rigid_body import PARAMETERS, inertial_parameters
+from robot_rlaas.cell.drive import CurrentError, DriveCalibration, DriveLog
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import HardwareProfile, load_hardware
+from robot_rlaas.cell.strict_yaml import load_spec
+from robot_rlaas.control.kinematics import SerialChain
+from robot_rlaas.files import write_atomic
+from robot_rlaas.sim.model import serial_chain
+
+DRIVE, PICTURE = "drive.yaml", "drive.svg"
+HEAD = "# Dynamics, friction and drive gains of one arm, fitted to its motor currents.\n"
+PAYLOAD_KG = 5.0  # the most a load may weigh, where the profile does not say
+
+
+class Nominal(NamedTuple):
+    """The published arm: its kinematics up to the flange, its links (k, 10) and what its profile says."""
+
+    profile: HardwareProfile
+    chain: SerialChain
+    links: np.ndarray
+    gain_Nm_A: tuple[float, ...]
+
+
+def nominal(hardware: str) -> Nominal:
+    """The arm of a hardware profile's name or path.
+
+    Raises:
+        InputError: if the profile states no drive gains, or there is no model of the arm.
+    """
+    profile = load_hardware(hardware)
+    if profile.drive_gain_Nm_A is None:
+        fix = "add joint torque per motor current, one per joint: within 10 % will do"
+        raise InputError("the profile lacks drive_gain_Nm_A", file=hardware, fix=fix)
+    model = mujoco.MjModel.from_xml_path(str(find(profile.arm, data_dir("sim_assets") / "arms", ".xml")))
+    chain = serial_chain(model, profile.joints, "flange")
+    return Nominal(profile, chain, inertial_parameters(model, profile.joints), profile.drive_gain_Nm_A)
+
+
+def fit_drive(
+    hardware: str,
+    free: Sequence[tuple[Path, MotionLog]],
+    loaded: Sequence[tuple[Path, MotionLog]],
+    out: Path,
+    load_kg: float | None = None,
+    first: float = 0.7,
+    before: Path | None = None,
+    on_event: Callable[[str], None] = print,
+) -> DriveCalibration:
+    """Fit logs, judge on the end of the first one, and write `drive.yaml` and `drive.svg` into `out`.
+
+    Args:
+        hardware: profile of the arm.
+        free: files and logs without a load on the flange, at least one.
+        loaded: with a load, each with one of its own, named after its file.
+        out: directory.
+        load_kg: mass of the loads, if known: what makes the drive gains known.
+        first: share of the first log that is fitted; the rest of it is what the result is judged on.
+        before: the drive calibration that this one has to beat (default: the published arm without friction).
+        on_event: gets a line about each step.
+
+    Raises:
+        InputError: if a log cannot be used; nothing is written then.
+    """
+    if not 0.1 <= first <= 0.95:
+        raise InputError(f"--first is {first}; 0.1 to 0.95 of a log can be fitted")
+    arm = nominal(hardware)
+    path, judged = free[0]
+    carried = [Carried(log if i else log.between(0.0, first)) for i, (_, log) in enumerate(free)]
+    carried += [Carried(log, path.stem, load_kg) for path, log in loaded]
+    for (file, _), one in zip([*free, *loaded], carried):
+        check(one.log, file)
+    found = fit(arm.chain, arm.links, arm.gain_Nm_A, carried, arm.profile.payload_limit_kg or PAYLOAD_KG, on_event)
+    old, old_delay_s = _before(before, arm)
+    part = range(round(first * len(judged.time_s)), len(judged.time_s))
+    measured = currents(judged, check(judged, path))
+    was = at_samples(arm.chain, judged, old, old_delay_s)
+    now = at_samples(arm.chain, judged, found.drive, found.current_delay_s)
+    errors = [relative_error(predicted[part], measured[part]) for predicted in (was, now)]
+    accepted, reason = judge(*errors)
+    calibration = DriveCalibration(
+        rlaas_drive=1,
+        hardware=arm.profile.arm,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        versions={"python": platform.python_version()} | {p: version(p) for p in ("robot_rlaas", "mujoco", "numpy")},
+        logs=tuple(_log(one) for one in carried),
+        heldout=CurrentError(
+            source=judged.source,
+            joints=arm.profile.joints,
+            before=_short(errors[0]),
+            after=_short(errors[1]),
+            mean_before=_short(errors[0].mean()),
+            mean_after=_short(errors[1].mean()),
+        ),
+        accepted=accepted,
+        reason=reason,
+        current_delay_s=_short(found.current_delay_s),
+        not_told=not_told(found, load_kg is not None and bool(loaded)),
+        estimates=tuple(
+            e.model_copy(update={name: _short(getattr(e, name)) for name in _NUMBERS}) for e in found.estimates
+        ),
+        covariance=_short(found.covariance, 3),
+    )
+    write_atomic(out / PICTURE, draw(calibration, judged.time_s[part] - judged.time_s[0], measured[part], now[part]))
+    content = yaml.safe_dump(
+        calibration.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=10_000, allow_unicode=True
+    )
+    write_atomic(out / DRIVE, HEAD + content)
+    for line in calibration.not_told:
+        on_event(f"not told: {line}")
+    on_event(f"{'accepted' if accepted else 'not accepted'}: {reason}")
+    return calibration
+
+
+def load_drive(path: Path) -> DriveCalibration:
+    """A drive calibration file, or the one in a directory.
+
+    Raises:
+        InputError: with file, line, value and what is allowed.
+    """
+    return load_spec(path / DRIVE if path.is_dir() else path, DriveCalibration)
+
+
+def predict_drive(
+    calibration: DriveCalibration, log: MotionLog, out: Path, payload: str | None = None, last: float = 1.0
+) -> CurrentError | None:
+    """Write measured and predicted currents of a log as CSV, at its own times.
+
+    Args:
+        calibration: from `load_drive`.
+        log: of the same kind of arm; its currents are not looked at but for the comparison.
+        out: the CSV file: time, then measured (where there are) and predicted current of each joint, A.
+        payload: name of the load on the flange, one of the calibration's.
+        last: share of the log, at its end, that is written and judged; friction is followed from the start.
+
+    Returns:
+        The relative error, both currents low-passed; before is that of the published arm. None without currents.
+
+    Raises:
+        InputError: if the calibration knows no such load.
+    """
+    arm = nominal(calibration.hardware)
+    drive = to_drive(calibration, arm.profile.joints, payload)
+    predicted = at_samples(arm.chain, log, drive, calibration.current_delay_s)
+    rows = range(len(log.time_s) - round(last * len(log.time_s)), len(log.time_s))
+    columns = {"time_s": log.time_s}
+    for j, joint in enumerate(arm.profile.joints):
+        if log.current is not None:
+            columns[f"{joint}.measured_A"] = log.current[:, j]
+        columns[f"{joint}.predicted_A"] = predicted[:, j]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(
+        [f"{column[i]:.6g}" if n else f"{column[i]:.6f}" for n, column in enumerate(columns.values())] for i in rows
+    )
+    write_atomic(out, text.getvalue())
+    if log.current is None:
+        return None
+    published = _published(arm)
+    measured = currents(log, log.current)
+    errors = [relative_error(x[rows], measured[rows]) for x in (at_samples(arm.chain, log, published, 0.0), predicted)]
+    return CurrentError(
+        source=log.source,
+        joints=arm.profile.joints,
+        before=tuple(errors[0]),
+        after=tuple(errors[1]),
+        mean_before=float(errors[0].mean()),
+        mean_after=float(errors[1].mean()),
+    )
+
+
+def at_samples(chain: SerialChain, log: MotionLog, drive: Drive, delay_s: float) -> np.ndarray:
+    """Predicted currents (T, k), A, at the log's times, as stated `delay_s` after their motion."""
+    moved = motion(chain, log)
+    own_s = log.time_s - log.time_s[0] - delay_s
+    return np.stack([np.interp(own_s, moved.time_s, column) for column in predict(moved, drive).T], axis=1)
+
+
+def currents(log: MotionLog, current: np.ndarray) -> np.ndarray:
+    """Low-passed currents (T, k), A, at the log's times."""
+    regular = resample(log, current)
+    grid = np.arange(len(regular)) / RATE_HZ
+    own_s = log.time_s - log.time_s[0]
+    return np.stack([np.interp(own_s, grid, column) for column in regular.T], axis=1)
+
+
+def to_drive(calibration: DriveCalibration, joints: tuple[str, ...], payload: str | None = None) -> Drive:
+    """The calibration's estimates as parameters.
+
+    Raises:
+        InputError: if it has no load of that name.
+    """
+    values = {(e.name, e.joint): e.value for e in calibration.estimates}
+    loads = [log.payload for log in calibration.logs if log.payload]
+    if payload and payload not in loads:
+        known = f"it knows {', '.join(loads)}" if loads else "it was fitted without loads"
+        raise InputError(f"the calibration knows no load '{payload}'; {known}", fix="fit a log with it: --loaded LOG")
+    return Drive(
+        links=np.array([[values[name, joint] for name, _ in PARAMETERS] for joint in joints]),
+        friction=np.array([[values[name, joint] for name, _ in FRICTION] for joint in joints]),
+        gain_Nm_A=np.array([values["gain", joint] for joint in joints]),
+        offset_A=np.array([values["offset", joint] for joint in joints]),
+        payload=np.array([values[f"{payload}_{name}", None] for name, _ in PARAMETERS]) if payload else np.zeros(10),
+    )
+
+
+def judge(before: np.ndarray, after: np.ndarray) -> tuple[bool, str]:
+    """Whether a calibration replaces the one before, from relative errors (k,) on what was not fitted, and why."""
+    change = f"from {before.mean():.3f} to {after.mean():.3f}"
+    if after.mean() >= before.mean():
+        return False, f"the relative error of the currents that were not fitted did not fall: {change}"
+    return True, f"the relative error of the currents that were not fitted fell {change}"
+
+
+def not_told(found: DriveFit, load_known: bool) -> tuple[str, ...]:
+    """What the logs leave open, in words."""
+    lines = []
+    links = [e for e in found.estimates if e.joint and e.name in dict(PARAMETERS)]
+    open_links = sum(not e.identifiable for e in links)
+    if open_links:
+        lines.append(
+            f"{open_links} of {len(links)} parameters of links one by one: only combinations of them move a motor, "
+            "the rest stays at the published arm"
+        )
+    if not load_known:
+        lines.append(
+            "masses and gains apart: all gains and all loads could be larger together; "
+            "a log with a load of known mass would tell (--loaded LOG --load-kg KG)"
+        )
+    for name, _ in FRICTION:
+        joints = [str(e.joint) for e in found.estimates if e.name == name and not e.identifiable]
+        if joints:
+            lines.append(f"{name} of {', '.join(joints)}")
+    return tuple(lines)
+
+
+def _before(path: Path | None, arm: Nominal) -> tuple[Drive, float]:
+    if path is None:
+        return _published(arm), 0.0
+    calibration = load_drive(path)
+    return to_drive(calibration, arm.profile.joints), calibration.current_delay_s
+
+
+def _published(arm: Nominal) -> Drive:
+    k = len(arm.profile.joints)
+    return Drive(arm.links, np.zeros((k, len(FRICTION))), np.array(arm.gain_Nm_A), np.zeros(k), np.zeros(10))
+
+
+def _log(one: Carried) -> DriveLog:
+    seconds = float(one.log.time_s[-1] - one.log.time_s[0])
+    return DriveLog(source=one.log.source, seconds=seconds, payload=one.payload, payload_kg=one.payload_kg)
+
+
+_NUMBERS = ("nominal", "value", "lower_95", "upper_95")
+
+
+def _short(value: Any, digits: int = 6) -> Any:
+    """A number, or every one of an array, at so many significant digits: what is written is what is meant."""
+    if np.ndim(value):
+        return tuple(_short(one, digits) for one in value)
+    return float(f"{value:.{digits}g}")

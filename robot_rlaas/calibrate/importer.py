@@ -1,0 +1,278 @@
+"""Logs from elsewhere: CSV and Parquet tables, LeRobot datasets and MCAP files become motion logs.
+
+A column map says which columns hold what. Quantities may have clocks of their own: all are brought to the positions'.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy.interpolate import make_smoothing_spline
+
+from robot_rlaas.assets import data_dir, find
+from robot_rlaas.calibrate.log import read_states
+from robot_rlaas.calibrate.motion import QUANTITIES, MotionLog, describe, load
+from robot_rlaas.cell.calibration import DataFile
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import HardwareProfile
+from robot_rlaas.cell.strict_yaml import Spec, load_spec
+from robot_rlaas.files import sha256_file, sha256_tree
+
+TO_SI = {
+    "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9,
+    "rad": 1.0, "deg": np.pi / 180, "rad/s": 1.0, "deg/s": np.pi / 180,
+    "A": 1.0, "mA": 1e-3,
+}  # fmt: skip
+Column = Annotated[int, Field(ge=1)] | str
+NOISE_RAD = 1e-4  # of a position, where velocities have to be made from positions
+LAGS_S = np.arange(-0.05, 0.0501, 0.002)
+
+
+class Clock(Spec):
+    """Where the time stands: a column's number, from 1, or its name."""
+
+    column: Column
+    unit: Literal["s", "ms", "us", "ns"] = "s"
+
+
+class Quantity(Spec):
+    """One column per joint in the hardware profile's order: a range of numbers like 2-7, or a list."""
+
+    columns: tuple[Column, ...] | str
+    unit: Literal["rad", "deg", "rad/s", "deg/s", "A", "mA"]
+    time: Clock | None = None
+
+    @model_validator(mode="after")
+    def _range(self) -> "Quantity":
+        if isinstance(self.columns, str):
+            first, dash, last = self.columns.partition("-")
+            if not (dash and first.isdigit() and last.isdigit() and 0 < int(first) <= int(last)):
+                raise ValueError(f"columns is a list or a range like 2-7, not '{self.columns}'")
+        return self
+
+    @property
+    def each(self) -> tuple[Column, ...]:
+        """The columns, one per joint."""
+        if isinstance(self.columns, str):
+            first, last = self.columns.split("-")
+            return tuple(range(int(first), int(last) + 1))
+        return self.columns
+
+
+class ColumnMap(Spec):
+    """A whole column map file. The header's line, if there is one, gives names to the columns."""
+
+    rlaas_columns: Literal[1]
+    description: str = ""
+    header: bool = True
+    separator: Literal[",", ";", "\t", " "] = ","
+    time: Clock
+    position: Quantity
+    velocity: Quantity | None = None
+    current: Quantity | None = None
+    command: Quantity | None = None
+
+    @model_validator(mode="after")
+    def _units(self) -> "ColumnMap":
+        for name, unit in QUANTITIES.items():
+            quantity = getattr(self, name)
+            allowed = {"rad": ("rad", "deg"), "rad/s": ("rad/s", "deg/s"), "A": ("A", "mA")}[unit]
+            if quantity and quantity.unit not in allowed:
+                raise ValueError(f"{name}.unit is {' or '.join(allowed)}, not {quantity.unit}")
+        return self
+
+
+def load_columns(reference: str) -> ColumnMap:
+    """The column map of a shipped name or of a path."""
+    return load_spec(find(reference, data_dir("hardware") / "columns", ".yaml"), ColumnMap)
+
+
+def import_motion(
+    path: Path,
+    profile: HardwareProfile,
+    columns: ColumnMap | None = None,
+    episode: int = 0,
+    on_event: Callable[[str], None] = print,
+) -> MotionLog:
+    """Read a log and say what its clock is like.
+
+    Args:
+        path: a CSV or Parquet table, a LeRobot dataset's directory, an MCAP file or a rosbag2 directory of them.
+        profile: of the arm that was logged: names and number of its joints.
+        columns: what the table's columns mean; MCAP files need none.
+        episode: of a LeRobot dataset.
+
+    Raises:
+        InputError: with file, line and value.
+    """
+    if path.is_dir() and (path / "metadata.yaml").exists():
+        path = _only_mcap(path)
+    if not path.exists():
+        raise InputError("there is no such file", file=path)
+    if path.suffix == ".mcap":
+        time_ns, position, velocity, effort = read_states(path, profile)
+        streams = {"position": position, "velocity": velocity, "current": effort}
+        streams = {name: None if np.isnan(values).all() else values for name, values in streams.items()}
+        clocks = dict.fromkeys(streams, time_ns * 1e-9)
+    else:
+        if columns is None:
+            raise InputError("a table needs a column map", file=path, fix="--columns MAP; see hardware/columns/")
+        streams, clocks = _mapped(path, _table(path, columns, episode), columns, len(profile.joints))
+    source = DataFile(file=path.name, sha256=sha256_tree(path) if path.is_dir() else sha256_file(path))
+    log = _one_clock(path, profile.joints, clocks, streams, source, on_event)
+    for line in describe(log):
+        on_event(line)
+    return log
+
+
+def _only_mcap(folder: Path) -> Path:
+    found = sorted(folder.glob("*.mcap"))
+    if len(found) != 1:
+        fix = "convert it with 'ros2 bag convert' to a single MCAP file"
+        raise InputError(f"a rosbag2 directory with {len(found)} MCAP files; one is needed", file=folder, fix=fix)
+    return found[0]
+
+
+def _table(path: Path, columns: ColumnMap, episode: int) -> Any:
+    import pandas as pd
+
+    try:
+        if path.is_dir():
+            return _lerobot_table(path, episode)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        header = 0 if columns.header else None
+        return pd.read_csv(path, sep=columns.separator, header=header, skipinitialspace=True, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:  # pandas' errors of parsing are ValueErrors
+        raise InputError(f"cannot read the table ({error})", file=path) from error
+
+
+def _lerobot_table(folder: Path, episode: int) -> Any:
+    """One episode of a LeRobotDataset v3, vectors spread over a column per name."""
+    import json
+
+    import pandas as pd
+
+    features = json.loads((folder / "meta" / "info.json").read_text())["features"]
+    frames = pd.concat([pd.read_parquet(file) for file in sorted(folder.glob("data/*/*.parquet"))])
+    frames = frames[frames["episode_index"] == episode]
+    if frames.empty:
+        raise InputError(f"there is no episode {episode}", file=folder)
+    columns = {"timestamp": frames["timestamp"].to_numpy()}
+    for name, feature in features.items():
+        if feature["dtype"].startswith("float") and len(feature["shape"]) == 1 and name in frames:
+            values = np.array(frames[name].to_list()).reshape(len(frames), -1)
+            names = feature.get("names") or range(values.shape[1])
+            columns |= {f"{name}.{part}": values[:, i] for i, part in enumerate(names)}
+    return pd.DataFrame(columns)
+
+
+def _mapped(path: Path, table: Any, columns: ColumnMap, joints: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    streams, clocks = {}, {}
+    for name in QUANTITIES:
+        quantity: Quantity | None = getattr(columns, name)
+        if quantity is None:
+            streams[name] = None
+            continue
+        if len(quantity.each) != joints:
+            raise InputError(f"{name} has {len(quantity.each)} columns; the arm has {joints} joints", file=path)
+        clock = quantity.time or columns.time
+        clocks[name] = _column(path, table, clock.column, columns.header) * TO_SI[clock.unit]
+        values = [_column(path, table, column, columns.header) for column in quantity.each]
+        streams[name] = np.stack(values, axis=1) * TO_SI[quantity.unit]
+    return streams, clocks
+
+
+def _column(path: Path, table: Any, column: Column, header: bool) -> np.ndarray:
+    if isinstance(column, int):
+        if column > table.shape[1]:
+            raise InputError(f"there is no column {column}; the table has {table.shape[1]}", file=path)
+        series = table.iloc[:, column - 1]
+    elif column in table.columns:
+        series = table[column]
+    else:
+        names = ", ".join(map(str, list(table.columns)[:40]))
+        raise InputError(f"there is no column '{column}'; there are {names}", file=path)
+    try:
+        return series.to_numpy(float)
+    except ValueError as error:
+        bad = next(i for i, value in enumerate(series) if not _is_number(value))
+        message = f"column {column} holds '{series.iloc[bad]}', which is not a number"
+        raise InputError(message, file=path, line=bad + (2 if header else 1)) from error
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _one_clock(
+    path: Path,
+    joints: tuple[str, ...],
+    clocks: dict[str, np.ndarray],
+    streams: dict[str, Any],
+    source: DataFile,
+    on_event: Callable[[str], None],
+) -> MotionLog:
+    """Every quantity at the times of the positions: sorted, one row per instant, no row without numbers."""
+    clean = {}
+    for name, values in streams.items():
+        if values is None:
+            clean[name] = None
+            continue
+        rows = np.isfinite(values).all(axis=1) & np.isfinite(clocks[name])
+        time_s, first = np.unique(clocks[name][rows], return_index=True)
+        lost = {"without numbers": int((~rows).sum()), "with a time that stood before": int(rows.sum() - len(time_s))}
+        backwards = int((np.diff(clocks[name][rows]) < 0).sum())
+        if backwards:
+            lost["out of order (sorted)"] = backwards
+        for fault, count in lost.items():
+            if count:
+                on_event(f"{name}: {count} rows {fault}")
+        clean[name] = (time_s, values[rows][first])
+    if clean["position"] is None or len(clean["position"][0]) < 10:
+        raise InputError("hardly any positions", file=path)
+    time_s, position = clean["position"]
+    if clean.get("velocity") is None:
+        on_event("no velocities: made from a smoothing spline through the positions")
+        splines = [make_smoothing_spline(time_s, column, lam=_smoothing(time_s)) for column in position.T]
+        velocity = np.stack([spline.derivative()(time_s) for spline in splines], axis=1)
+    else:
+        velocity = _at(time_s, *clean["velocity"])
+        lag = _lag_s(time_s, position, velocity)
+        if abs(lag) > 0.5 * np.median(np.diff(time_s)):
+            on_event(f"the velocities lag the positions by {1000 * lag:.0f} ms")
+    rest = {name: None if clean.get(name) is None else _at(time_s, *clean[name]) for name in ("current", "command")}
+    return MotionLog(joints, time_s, position, velocity, source=source, **rest)
+
+
+def _at(time_s: np.ndarray, own_s: np.ndarray, values: np.ndarray) -> np.ndarray:
+    if len(own_s) == len(time_s) and np.array_equal(own_s, time_s):
+        return values
+    return np.stack([np.interp(time_s, own_s, column) for column in values.T], axis=1)
+
+
+def _smoothing(time_s: np.ndarray) -> float:
+    """A spline's penalty that passes about 10 Hz: (2 pi f)^-4 against the sampling's density."""
+    return float((2 * np.pi * 10) ** -4 / np.median(np.diff(time_s)))
+
+
+def _lag_s(time_s: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> float:
+    """By how much the velocities come later than the slope of the positions."""
+    middle, slope = (time_s[1:] + time_s[:-1]) / 2, np.diff(position, axis=0) / np.diff(time_s)[:, None]
+    errors = [np.sum((_at(middle + lag, time_s, velocity) - slope) ** 2) for lag in LAGS_S]
+    return float(LAGS_S[int(np.argmin(errors))])
+
+
+def read_any(
+    path: Path, profile: HardwareProfile, columns: ColumnMap | None, on_event: Callable[[str], None]
+) -> MotionLog:
+    """A motion log, or anything that can be imported as one."""
+    if path.suffix == ".parquet" and columns is None:
+        return load(path)
+    return import_motion(path, profile, columns, on_event=on_event)
