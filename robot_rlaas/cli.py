@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _compare_command(commands)
     _bundle_commands(commands)
     _deploy_command(commands)
-    _calibrate_command(commands)
+    _calibrate_commands(commands)
     _run_command(commands)
     return parser
 
@@ -199,13 +199,64 @@ def _deploy_command(commands) -> None:
     _path(parser, "--out", "where deployment.json and log.mcap go")
 
 
-def _calibrate_command(commands) -> None:
-    example = "rlaas calibrate peg_insertion --out runs/first/calibration"
-    parser = _add(commands, "calibrate", "Find out how an arm differs from the nominal one.", example, _calibrate)
-    _cell_argument(parser)
-    _arm(parser)
-    _seed(parser)
-    _path(parser, "--out", "where calibration.yaml and the logs go")
+def _calibrate_commands(commands) -> None:
+    example = "rlaas calibrate arm peg_insertion --out runs/first/calibration"
+    group = _add(commands, "calibrate", "Find out how an arm differs from the nominal one.", example).add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    arm = _add(group, "arm", "Move the arm, fit its log, judge the fit on a second one.", example, _calibrate)
+    _cell_argument(arm)
+    _arm(arm)
+    _seed(arm)
+    _path(arm, "--out", "where calibration.yaml and the logs go")
+
+    example = "rlaas calibrate excite peg_insertion --arm real --out logs"
+    excite = _add(group, "excite", "Only move the arm, and keep the logs.", example, _excite)
+    _cell_argument(excite)
+    _arm(excite)
+    _seed(excite)
+    _path(excite, "--out", "where fit.mcap and held_out.mcap go")
+
+    example = "rlaas calibrate import run.csv --columns my_columns.yaml --hardware ur10e --out run.parquet"
+    bring = _add(group, "import", "Make a motion log of a CSV, Parquet, LeRobot or MCAP log.", example, _import)
+    bring.add_argument("log", type=Path, metavar="LOG")
+    _hardware(bring)
+    _columns(bring)
+    bring.add_argument("--episode", type=_natural, default=0, help="of a LeRobot dataset (default: 0)")
+    _path(bring, "--out", "the .parquet file to write")
+
+    text = "Fit logs: with --hardware, motor currents to dynamics, friction and gains; with --cell, commands to servos."
+    example = "rlaas calibrate fit run.parquet --hardware ur10e --loaded carrying.parquet --load-kg 5 --out drives"
+    fit = _add(group, "fit", text, example, _fit)
+    fit.add_argument(
+        "logs", nargs="+", type=Path, metavar="LOG", help="the end of the first one is not fitted but judged on"
+    )
+    fit.add_argument("--hardware", metavar="ARM", help="a shipped hardware profile, or a path: fit motor currents")
+    fit.add_argument("--cell", metavar="CELL", help="a cell: fit what the arm did under its commands (MCAP)")
+    _columns(fit)
+    fit.add_argument("--loaded", type=Path, nargs="+", default=[], metavar="LOG", help="logs with a load on the flange")
+    fit.add_argument("--load-kg", type=float, metavar="KG", help="its mass, if known: it tells gains and masses apart")
+    fit.add_argument("--first", type=float, default=0.7, help="share of the first log that is fitted (default: 0.7)")
+    fit.add_argument("--heldout", type=Path, metavar="LOG", help="with --cell: the log to judge on")
+    fit.add_argument("--before", type=Path, metavar="PATH", help="the calibration to beat (default: the published arm)")
+    _path(fit, "--out", "the directory to write")
+
+    example = "rlaas calibrate predict drives other.parquet --out currents.csv"
+    predict = _add(group, "predict", "Foretell the motor currents of a motion.", example, _predict)
+    predict.add_argument("calibration", type=Path, metavar="CALIBRATION", help="a drive.yaml, or its directory")
+    predict.add_argument("log", type=Path, metavar="LOG")
+    _columns(predict)
+    predict.add_argument("--payload", metavar="NAME", help="load on the flange: the name of a log it was fitted with")
+    predict.add_argument("--last", type=float, default=1.0, help="share of the log, at its end (default: 1)")
+    _path(predict, "--out", "the CSV file to write")
+
+
+def _hardware(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--hardware", required=True, metavar="ARM", help="a shipped hardware profile, or a path")
+
+
+def _columns(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--columns", metavar="MAP", help="what a table's columns mean: a shipped map's name, or a path")
 
 
 def _run_command(commands) -> None:
@@ -360,7 +411,48 @@ def _deploy(options: argparse.Namespace) -> int:
 
 def _calibrate(options: argparse.Namespace) -> int:
     o = options
-    return _stage(lambda p, watch: p.calibrate(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+    return _calibration(lambda c, watch: c.calibrate(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+
+
+def _excite(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.excite(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+
+
+def _import(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.import_log(o.log, o.hardware, o.columns, o.episode, o.out, watch))
+
+
+def _fit(options: argparse.Namespace) -> int:
+    o = options
+    if (o.hardware is None) == (o.cell is None):
+        raise InputError("name either --hardware, to fit motor currents, or --cell, to fit commands")
+    if o.hardware:
+        return _calibration(
+            lambda c, watch: c.fit_currents(
+                o.hardware, o.logs, o.loaded, o.load_kg, o.columns, o.first, o.before, o.out, watch
+            )
+        )
+    if len(o.logs) != 1 or o.heldout is None:
+        raise InputError("with --cell, one log is fitted and one is judged on", fix="fit LOG --heldout OTHER")
+    return _calibration(lambda c, watch: c.fit_logs(o.cell, o.logs[0], o.heldout, o.out, watch))
+
+
+def _predict(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(
+        lambda c, watch: c.predict_currents(o.calibration, o.log, o.columns, o.payload, o.last, o.out, watch)
+    )
+
+
+def _calibration(work: Callable) -> int:
+    def run(_, watch):
+        from robot_rlaas import calibration
+
+        return work(calibration, watch)
+
+    return _stage(run)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from robot_rlaas.learn.recipe import Recipe
     from robot_rlaas.sim.model import Workcell
 
-FIT_S, HELD_OUT_S = 12.0, 6.0
-
 
 class Watch(Protocol):
     """Whoever shows what happens."""
@@ -214,38 +212,3 @@ def deploy(
     )
     text = f"{result.successes} of {attempts} on {plant if arm == 'virtual' else arm}, {result.violations} violations"
     return Result(text)
-
-
-def calibrate(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
-    """Move an arm so that its parameters show, fit them, judge the fit on a second motion."""
-    from robot_rlaas.calibrate.excite import excitation
-    from robot_rlaas.calibrate.run import calibrate as fit
-    from robot_rlaas.deploy.excite import record_excitation
-    from robot_rlaas.deploy.plan import Station
-
-    cell = Cell.load(reference)
-    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope)
-    home, rng = np.deg2rad(np.array(cell.spec.robot.home_deg)), np.random.default_rng([seed, 8])
-    with staged_dir(out) as part:
-        part.mkdir()
-        logs = []
-        for name, seconds in (("fit", FIT_S), ("held_out", HELD_OUT_S)):
-            watch.bar(f"excitation: {name}", len(logs), 3)
-            motion = excitation(cell.workcell, home, seconds, cell.spec.control.rate_hz, rng)
-            logs.append(
-                record_excitation(
-                    station,
-                    motion.joints,
-                    motion.targets_rad,
-                    part / f"{name}.mcap",
-                    plant=plant,
-                    arm=arm,
-                    seed=seed + len(logs),
-                    on_event=lambda text: watch.say(f"  {text}"),
-                )
-            )
-        watch.bar("fitting", 2, 3)
-        result = fit(cell.spec, cell.workcell, logs[0], logs[1], part, lambda text: watch.say(f"  {text}"))
-    error = result.heldout
-    text = f"held-out tracking error {error.mean_before_mrad:.2f} -> {error.mean_after_mrad:.2f} mrad"
-    return Result(f"{text}, {'accepted' if result.accepted else 'not accepted'}")

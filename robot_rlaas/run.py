@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from robot_rlaas import __version__, pipeline, qualification
+from robot_rlaas import __version__, calibration, pipeline, qualification
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.ledger import Entry, Ledger, key_of
 from robot_rlaas.overview import overview
@@ -139,7 +139,7 @@ def _stages(o: Options, watch: Watch) -> list[_Stage]:
             "calibrate",
             "calibration",
             (o.plant,),
-            lambda: pipeline.calibrate(o.cell, out / "calibration", o.plant, "virtual", o.seed, watch),
+            lambda: calibration.calibrate(o.cell, out / "calibration", o.plant, "virtual", o.seed, watch),
             needs_ros=True,
         ),
     ]

@@ -1,0 +1,133 @@
+"""Finding out how an arm differs from the nominal one: motions, logs, fits, and what a fit foretells."""
+
+from pathlib import Path
+
+import numpy as np
+
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.files import staged_dir
+from robot_rlaas.pipeline import Cell, Result, Watch
+
+FIT_S, HELD_OUT_S = 12.0, 6.0
+MOTIONS = (("fit", FIT_S), ("held_out", HELD_OUT_S))
+
+
+def calibrate(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
+    """Move an arm so that its parameters show, fit them, judge the fit on a second motion."""
+    cell = Cell.load(reference)
+    with staged_dir(out) as part:
+        part.mkdir()
+        logs = _excite(cell, part, plant, arm, seed, watch)
+        watch.bar("fitting", 2, 3)
+        return _fit(cell, logs[0], logs[1], part, watch)
+
+
+def excite(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
+    """Move an arm so that its parameters show, twice, and keep the logs: one to fit, one to judge on."""
+    with staged_dir(out) as part:
+        part.mkdir()
+        logs = _excite(Cell.load(reference), part, plant, arm, seed, watch)
+    return Result(f"{', '.join(str(out / log.name) for log in logs)}")
+
+
+def fit_logs(reference: str, log: Path, heldout: Path, out: Path, watch: Watch) -> Result:
+    """Fit what an arm did under its commands: delay, servo gains, damping, friction, armature, payload."""
+    cell = Cell.load(reference)
+    with staged_dir(out) as part:
+        part.mkdir()
+        return _fit(cell, log, heldout, part, watch)
+
+
+def import_log(log: Path, hardware: str, columns: str | None, episode: int, out: Path, watch: Watch) -> Result:
+    """Make a motion log of somebody else's log."""
+    from robot_rlaas.calibrate.importer import import_motion, load_columns
+    from robot_rlaas.calibrate.motion import save
+    from robot_rlaas.cell.hardware import load_hardware
+
+    if out.suffix != ".parquet":
+        raise InputError(f"'{out}' should end in .parquet")
+    mapped = load_columns(columns) if columns else None
+    motion = import_motion(log, load_hardware(hardware), mapped, episode, lambda text: watch.say(f"  {text}"))
+    save(motion, out)
+    return Result(f"{out}")
+
+
+def fit_currents(
+    hardware: str,
+    logs: list[Path],
+    loaded: list[Path],
+    load_kg: float | None,
+    columns: str | None,
+    first: float,
+    before: Path | None,
+    out: Path,
+    watch: Watch,
+) -> Result:
+    """Fit dynamics, friction and drive gains to motor currents."""
+    from robot_rlaas.calibrate.drive_run import fit_drive
+
+    free, carrying = (
+        [(path, _motion_log(path, hardware, columns, watch)) for path in paths] for paths in (logs, loaded)
+    )
+    watch.bar("fitting", 0, 1)
+    result = fit_drive(hardware, free, carrying, out, load_kg, first, before, lambda text: watch.say(f"  {text}"))
+    error = result.heldout
+    text = f"relative current error on what was not fitted {error.mean_before:.3f} -> {error.mean_after:.3f}"
+    return Result(f"{text}, {'accepted' if result.accepted else 'not accepted'}", result.accepted)
+
+
+def predict_currents(
+    calibration: Path, log: Path, columns: str | None, payload: str | None, last: float, out: Path, watch: Watch
+) -> Result:
+    """Write the motor currents that a drive calibration expects of a motion, beside the measured ones."""
+    from robot_rlaas.calibrate.drive_run import load_drive, predict_drive
+
+    drive = load_drive(calibration)
+    error = predict_drive(drive, _motion_log(log, drive.hardware, columns, watch), out, payload, last)
+    if error is None:
+        return Result(f"{out}")
+    for joint, before, after in zip(error.joints, error.before, error.after):
+        watch.say(f"  {joint:<22} {after:.3f}  (published arm {before:.3f})")
+    return Result(f"relative current error {error.mean_after:.4f}, mean of {len(error.joints)} joints: {out}")
+
+
+def _motion_log(path: Path, hardware: str, columns: str | None, watch: Watch):
+    from robot_rlaas.calibrate.importer import load_columns, read_any
+    from robot_rlaas.cell.hardware import load_hardware
+
+    mapped = load_columns(columns) if columns and path.suffix != ".parquet" else None
+    return read_any(path, load_hardware(hardware), mapped, lambda text: watch.say(f"  {path.name}: {text}"))
+
+
+def _excite(cell: Cell, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> list[Path]:
+    from robot_rlaas.calibrate.excite import excitation
+    from robot_rlaas.deploy.excite import record_excitation
+    from robot_rlaas.deploy.plan import Station
+
+    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope)
+    home, rng = np.deg2rad(np.array(cell.spec.robot.home_deg)), np.random.default_rng([seed, 8])
+    logs = []
+    for name, seconds in MOTIONS:
+        watch.bar(f"excitation: {name}", len(logs), 3)
+        motion = excitation(cell.workcell, home, seconds, cell.spec.control.rate_hz, rng)
+        log = record_excitation(
+            station,
+            motion.joints,
+            motion.targets_rad,
+            out / f"{name}.mcap",
+            plant=plant,
+            arm=arm,
+            seed=seed + len(logs),
+            on_event=lambda text: watch.say(f"  {text}"),
+        )
+        logs.append(log)
+    return logs
+
+
+def _fit(cell: Cell, log: Path, heldout: Path, out: Path, watch: Watch) -> Result:
+    from robot_rlaas.calibrate.run import calibrate as fit
+
+    result = fit(cell.spec, cell.workcell, log, heldout, out, lambda text: watch.say(f"  {text}"))
+    error = result.heldout
+    text = f"held-out tracking error {error.mean_before_mrad:.2f} -> {error.mean_after_mrad:.2f} mrad"
+    return Result(f"{text}, {'accepted' if result.accepted else 'not accepted'}")
