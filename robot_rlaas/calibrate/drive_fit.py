@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import block_diag, solve_triangular
-from scipy.optimize import lsq_linear
+from scipy.linalg import block_diag, cho_factor, cho_solve, solve_triangular
+from scipy.optimize import nnls
 
 from robot_rlaas.calibrate.drive import FRICTION, Drive, Motion, columns, motion, predict, resample, torque_Nm
 from robot_rlaas.calibrate.motion import MotionLog
@@ -215,14 +215,24 @@ def _solve(
     """The posterior's mode from x on, and twice its negative logarithm there, but for a constant."""
     for _ in range(steps):
         H, g = _normal(layout, motions, payloads, currents, noise_A, x)
-        scaled = H * layout.spread * layout.spread[:, None]
-        L = np.linalg.cholesky(scaled)
-        goal = solve_triangular(L, (g + H @ x) * layout.spread, lower=True)
-        bounds = (layout.low / layout.spread, np.inf)
-        x = layout.spread * lsq_linear(L.T, goal, bounds=bounds, method="bvls").x
+        x = layout.spread * _bounded(
+            H * layout.spread * layout.spread[:, None], (g + H @ x) * layout.spread, layout.low == 0.0
+        )
     residual = [(predict(m, layout.drive(x, p)) - y) / noise_A for m, p, y in zip(motions, payloads, currents)]
     prior = (x - layout.mean) / layout.spread
     return x, float(sum(np.sum(r**2) for r in residual) + prior @ prior)
+
+
+def _bounded(H: np.ndarray, r: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """The least of x H x / 2 - r x with some of x (p,) at least zero: the others are eliminated first."""
+    free = ~positive
+    ahead = cho_solve(cho_factor(H[np.ix_(free, free)]), np.column_stack([H[np.ix_(free, positive)], r[free]]))
+    L = np.linalg.cholesky(H[np.ix_(positive, positive)] - H[np.ix_(positive, free)] @ ahead[:, :-1])
+    goal = solve_triangular(L, r[positive] - H[np.ix_(positive, free)] @ ahead[:, -1], lower=True)
+    x = np.empty(len(r))
+    x[positive] = nnls(L.T, goal)[0]
+    x[free] = ahead[:, -1] - ahead[:, :-1] @ x[positive]
+    return x
 
 
 def _normal(

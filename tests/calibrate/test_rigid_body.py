@@ -51,11 +51,13 @@ def test_a_link_that_no_matter_makes_is_refused(arm):
 
 def test_any_shape_is_made_of_matter():
     shape = np.random.default_rng(2).normal(0, 1, (50, 10))
-    mass, moment, inertia = np.split(from_shape(shape), [1, 4], axis=1)
+    mass, _moment, inertia = np.split(from_shape(shape), [1, 4], axis=1)
     full = np.zeros((50, 3, 3))
     full[:, *np.triu_indices(3)] = full[:, *np.triu_indices(3)[::-1]] = inertia
     moments = np.linalg.eigvalsh(full)
-    assert (mass > 0).all() and (moments > 0).all() and (moments[:, 2] < moments[:, 0] + moments[:, 1]).all()
+    assert (mass > 0).all()
+    assert (moments > 0).all()
+    assert (moments[:, 2] < moments[:, 0] + moments[:, 1]).all()
 
 
 def test_the_slope_of_a_shape(arm):
