@@ -1,5 +1,7 @@
 """Judging a bundle by its attempts on an arm: the same statistics and the same report as in simulation."""
 
+import json
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy.run import Deployment, deploy
 from robot_rlaas.env.batch import Outcome
 from robot_rlaas.env.insertion import STAGES
+from robot_rlaas.files import write_json
 from robot_rlaas.pipeline import Cell, Result, Watch
 from robot_rlaas.policies import Loaded, load
 from robot_rlaas.qualification import finish, refuse_to_replace, write_report
@@ -26,6 +29,7 @@ from robot_rlaas.qualify.statistics import Verdict
 from robot_rlaas.qualify.trials import START_AXES, Trial
 
 MOST = 1_000_000  # attempts that anybody would think of
+MADE = re.compile(r"attempt (\d+) of ")  # how the line of an attempt begins
 
 
 class Word(NamedTuple):
@@ -47,13 +51,14 @@ def qualify_on_arm(
     attempts: int,
     arm: str,
     plant: str,
-    confirm: Callable[[Sequence[bool]], Word] | None,
+    confirm: Callable[[int], bool] | None,
     out: Path,
     watch: Watch,
 ) -> Result:
     """Judge a bundle by what it does on an arm over ROS 2.
 
-    The attempts stay in `out`/deployment, whatever happens after them.
+    The attempts stay in `out`/deployment, whatever happens after them, and so does every answer of the operator. Where
+    only answers are missing, the same call again asks for those, and nothing moves.
 
     Args:
         reference: the cell, which must be the bundle's.
@@ -61,8 +66,9 @@ def qualify_on_arm(
         seed: of a virtual arm's parts, together with the policy's SHA-256.
         attempts: exactly so many.
         arm, plant: as in `deploy.run.deploy`.
-        confirm: on a real arm, gets what the policy says of each attempt and asks the operator; EOFError is no answer.
-            None where nobody can be asked. What the policy says of itself qualifies nothing.
+        confirm: on a real arm, gets the number of each attempt, from 1, as soon as it was made, and asks the operator
+            whether the part was inserted; EOFError is no answer. None where nobody can be asked. What the policy says
+            of itself qualifies nothing.
         out: gets deployment/, and then report.json, report.html, report.xml and failures.json.
         watch: sees what happens.
 
@@ -71,26 +77,29 @@ def qualify_on_arm(
         DeploymentError: if the attempts cannot be finished.
     """
     folder, real = out / "deployment", arm == "real"
-    refuse_to_replace(out)
-    if real and folder.exists():
-        raise InputError("there are attempts of a real arm already", file=folder, fix="name another --out")
+    unanswered = real and (folder / "deployment.json").is_file() and not (out / "report.json").exists()
+    if not unanswered:
+        refuse_to_replace(out)
+        if real and folder.exists():
+            raise InputError("there are attempts of a real arm already", file=folder, fix="name another --out")
     cell = Cell.load(reference)
     loaded, bundle_sha256 = _load(bundle, cell.spec)
     seeds = Seeds(0 if real else (seed + key_of(loaded.sha256)[0]) % 2**31, Space.DEPLOY)
-    _announce(cell.spec, attempts, real, confirm is not None, watch)
+    operator = _Operator(confirm if real else None, attempts, folder / "operator.json", watch)
     meter = CostMeter()
-    deployed = deploy(
-        bundle,
-        folder,
-        attempts=attempts,
-        plant=plant,
-        arm=arm,
-        seed=seeds.seed,
-        on_event=lambda text: watch.say(f"  {text}"),
-    )
+    if unanswered:
+        watch.say(f"  nothing moves: the attempts in {folder} are judged")
+        deployed = Deployment(**json.loads((folder / "deployment.json").read_text()))
+    else:
+        _announce(cell.spec, attempts, real, confirm is not None, watch)
+        deployed = deploy(
+            bundle, folder, attempts=attempts, plant=plant, arm=arm, seed=seeds.seed, on_event=operator.hear
+        )
     if deployed.bundle_sha256 != bundle_sha256:
         raise StageError(f"{bundle} changed while it was read: the attempts are not of the policy {loaded.sha256}")
-    word = _word(confirm, deployed, watch) if real else None
+    if len(deployed.attempts) != attempts:
+        raise InputError(f"{len(deployed.attempts)} attempts were made, not {attempts}", file=folder)
+    word = operator.word([bool(attempt["success"]) for attempt in deployed.attempts])
     outcomes = corrected([outcome_of(cell.spec, i, a) for i, a in enumerate(deployed.attempts)], word, cell.spec)
     plan, unknown = Plan(attempts, sequential=False), np.full(len(START_AXES), np.nan)
     judgement = judge(cell.spec, (Trial(outcome, unknown) for outcome in outcomes), plan)
@@ -147,29 +156,50 @@ def corrected(outcomes: Sequence[Outcome], word: Word | None, cell: CellSpec) ->
     return result
 
 
-def ask(successes: Sequence[bool], read: Callable[[str], str] = input) -> Word:
-    """Ask the operator which attempts ended otherwise than the policy says.
+def ask(number: int, read: Callable[[str], str] = input) -> bool:
+    """Ask the operator whether the part of an attempt was inserted.
 
     Raises:
         EOFError: if there is no answer.
     """
-    done = {i for i, success in enumerate(successes) if success}
-    others = set(range(len(successes))) - done
-    named = f"; not: {', '.join(str(i + 1) for i in sorted(others))}" if others else ""
-    print(f"The policy says that it inserted {len(done)} of {len(successes)}{named}.")
-    failed = _numbers("Which of those that it inserted failed all the same?", done, read)
-    return Word(failed, _numbers("Which of those that it did not insert were inserted all the same?", others, read))
+    while (answer := read(f"Was the part of attempt {number} inserted? y or n: ").strip().lower()) not in ("y", "n"):
+        print(f"'{answer}': neither y nor n")
+    return answer == "y"
 
 
-def _numbers(question: str, allowed: set[int], read: Callable[[str], str]) -> tuple[int, ...]:
-    """Indices below numbers from 1, each once."""
-    while allowed:
-        words = read(f"{question} Numbers with spaces between, Enter for none: ").split()
-        wrong = [word for word in words if not (word.isdecimal() and int(word) - 1 in allowed)]
-        if not wrong:
-            return tuple(sorted({int(word) - 1 for word in words}))
-        print(f"{' '.join(wrong)}: not the number of such an attempt")
-    return ()
+class _Operator:
+    """Is asked after each attempt; what has been answered is in a file at once."""
+
+    def __init__(self, confirm: Callable[[int], bool] | None, attempts: int, file: Path, watch: Watch) -> None:
+        self._confirm, self._attempts, self._file, self._watch = confirm, attempts, file, watch
+        self._inserted: dict[str, bool] = json.loads(file.read_text()) if confirm and file.is_file() else {}
+
+    def hear(self, event: str) -> None:
+        """A line of the deployment. The last attempt is asked for after it, when nothing can be lost any more."""
+        self._watch.say(f"  {event}")
+        made = MADE.match(event)
+        if made and int(made[1]) < self._attempts:
+            self._ask(int(made[1]))
+
+    def _ask(self, number: int) -> None:
+        if self._confirm is None or str(number) in self._inserted:
+            return
+        try:
+            self._inserted[str(number)] = self._confirm(number)
+            write_json(self._file, self._inserted)
+        except EOFError:
+            self._confirm = None
+            self._watch.say("\n  no answer: this is a trial, not a qualification")
+
+    def word(self, successes: Sequence[bool]) -> Word | None:
+        """What was said against the policy's own count, once whoever was left out was asked; None without an answer."""
+        for number in range(1, len(successes) + 1):
+            self._ask(number)
+        if self._confirm is None:
+            return None
+        inserted = [self._inserted[str(number)] for number in range(1, len(successes) + 1)]
+        said = list(enumerate(zip(successes, inserted)))
+        return Word(tuple(i for i, (a, b) in said if a and not b), tuple(i for i, (a, b) in said if b and not a))
 
 
 def _load(bundle: Path, cell: CellSpec) -> tuple[Loaded, str]:
@@ -192,20 +222,9 @@ def _announce(cell: CellSpec, attempts: int, real: bool, asked: bool, watch: Wat
         enough = f"{least:,} flawless ones" if least else f"more than {MOST:,} flawless ones"
         watch.say(f"  {attempts:,} attempts can only end in FAIL or UNDECIDED: PASS takes at least {enough}")
     if real and asked:
-        watch.say("  note the number of every attempt that ends otherwise than its line says: you will be asked")
+        watch.say("  you will be asked after each attempt whether its part was inserted: answer, then place the next")
     elif real:
         watch.say("  nobody can be asked at this terminal: this will be a trial, not a qualification")
-
-
-def _word(confirm: Callable[[Sequence[bool]], Word] | None, deployed: Deployment, watch: Watch) -> Word | None:
-    """What the operator says; None for nothing."""
-    if confirm is None:
-        return None
-    try:
-        return confirm([bool(attempt["success"]) for attempt in deployed.attempts])
-    except EOFError:
-        watch.say("\n  no answer: this is a trial, not a qualification")
-        return None
 
 
 def _kinds(outcomes: Sequence[Outcome], word: Word | None) -> dict[int, str]:

@@ -168,7 +168,8 @@ def _judge(
     if plan.sensitivity:
         count = _Count(watch, "sensitivity", 0, sensitivity_points(cell.spec) * plan.sensitivity)
         sensitivity = sensitivity_report(cell.spec, again, seeds, plan.sensitivity, outcomes, count)
-    simulated_s = sum(o.steps for o in outcomes) * cell.spec.period_s
+    beyond = [*(held_out or []), *([sensitivity] if sensitivity else [])]
+    simulated_s = sum(o.steps for o in outcomes) * cell.spec.period_s + sum(part["simulated_s"] for part in beyond)
     cost = {**meter.read(), "simulated_s": round(simulated_s, 2)}
     failures = clusters(cell.spec, judgement.trials)
     identity = PolicyIdentity(loaded.name, loaded.sha256, loaded.kind)
@@ -205,7 +206,7 @@ def _trained(loaded: Loaded) -> Variation | None:
 def _tell(report: dict[str, Any], watch: Watch) -> None:
     for row in report["requirements"]:
         value, low, high = ("-" if x is None else f"{x:.4g}" for x in (row["value"], row["lower_95"], row["upper_95"]))
-        more = f"; about {row['more_needed']:,} more episodes would decide" if row["more_needed"] else ""
+        more = f"; a plan with about {row['more_needed']:,} more episodes would decide" if row["more_needed"] else ""
         watch.say(f"  {row['verdict']:<9} {row['name']}: {value} [{low}, {high}], limit {row['limit']:g}{more}")
     for entry in report["held_out"] or []:
         if entry["gap"]["lower_95"] > 0:

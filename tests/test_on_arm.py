@@ -95,9 +95,12 @@ def _deployed(attempts: Sequence[dict], blocked: int = 0) -> Callable[..., Deplo
         loaded, successes = load_bundle(bundle), sum(a["success"] for a in attempts)
         supervisor = {"violations": blocked, "blocked": blocked, "peak_force_N": 41.5}
         told = (arm, plant, seed, None, loaded.cell.name, loaded.cell.hash, loaded.sha256, str(out / "log.mcap"))
+        on_event("the policy is active")
+        (out / "logs").mkdir(parents=True)
+        for number, attempt in enumerate(attempts, start=1):
+            on_event(f"attempt {number} of {len(attempts)}: {'success' if attempt['success'] else 'failed'}, 30 N")
         deployment = Deployment(tuple(attempts), successes, blocked, supervisor, {}, 1.0, "policy", *told)
         write_json(out / "deployment.json", deployment._asdict())
-        on_event("the policy is active")
         return deployment
 
     return deploy
@@ -129,17 +132,17 @@ def test_the_operator_corrects_in_both_directions(cell) -> None:
     assert after[2] == seen[2]
 
 
-def test_asking_takes_only_numbers_that_fit() -> None:
-    answers, asked = iter(["3", "x 9", "1 2 1", "4 3"]), []
+def test_asking_takes_yes_or_no() -> None:
+    answers, asked = iter(["", "maybe", " Y "]), []
 
     def read(question: str) -> str:
         asked.append(question)
         return next(answers)
 
-    assert ask([True, True, False, False], read) == Word(failed=(0, 1), inserted=(2, 3))
-    assert len(asked) == 4
-    assert ask([True, True], lambda _: "") == Word()
-    assert ask([False], lambda _: " 1 ") == Word(inserted=(0,))
+    assert ask(7, read)
+    assert len(asked) == 3
+    assert "attempt 7" in asked[0]
+    assert not ask(1, lambda _: "n")
 
 
 def test_the_least_number_of_attempts(cell) -> None:
@@ -150,7 +153,7 @@ def test_the_least_number_of_attempts(cell) -> None:
 
 
 def test_flawless_attempts_pass_from_the_least_number_on(real) -> None:
-    result, report, watch = real([INSERTED] * 368, lambda successes: Word())
+    result, report, watch = real([INSERTED] * 368, lambda number: True)
     assert result.passed
     assert report["kind"] == "qualification"
     assert not [line for line in watch.lines if "UNDECIDED" in line]
@@ -161,7 +164,7 @@ def test_flawless_attempts_pass_from_the_least_number_on(real) -> None:
 
 
 def test_fewer_attempts_are_announced_and_pass_nothing(real, made: Made) -> None:
-    result, report, watch = real([INSERTED] * 367, lambda successes: Word())
+    result, report, watch = real([INSERTED] * 367, lambda number: True)
     assert not result.passed
     assert "UNDECIDED" in _verdicts(report).values()
     assert "367 attempts can only end in FAIL or UNDECIDED: PASS takes at least 368" in watch.lines[0]
@@ -169,7 +172,7 @@ def test_fewer_attempts_are_announced_and_pass_nothing(real, made: Made) -> None
 
 
 def test_refused_targets_leave_keep_out_open(real) -> None:
-    result, report, _ = real([INSERTED] * 400, lambda successes: Word(), blocked=3)
+    result, report, _ = real([INSERTED] * 400, lambda number: True, blocked=3)
     assert not result.passed
     assert _verdicts(report) == {
         "success": "PASS", "cycle_time": "PASS", "contact_force": "PASS", "keep_out": "UNDECIDED"
@@ -180,14 +183,7 @@ def test_refused_targets_leave_keep_out_open(real) -> None:
 
 
 def test_what_the_operator_rejects_is_called_so(real, tmp_path: Path) -> None:
-    seen = []
-
-    def confirm(successes: Sequence[bool]) -> Word:
-        seen.extend(successes)
-        return Word(failed=(1,), inserted=(3,))
-
-    _, report, _ = real([INSERTED, INSERTED, MISSED, MISSED], confirm)
-    assert seen == [True, True, False, False]
+    _, report, _ = real([INSERTED, INSERTED, MISSED, MISSED], lambda number: number in (1, 4))
     assert report["per_episode"]["success"] == [True, False, False, True]
     assert report["per_episode"]["stage"] == ["done", None, None, "done"]
     assert report["success"]["count"] == 2
@@ -199,31 +195,71 @@ def test_what_the_operator_rejects_is_called_so(real, tmp_path: Path) -> None:
     assert all((tmp_path / "out" / name).stat().st_size for name in REPORT)
 
 
+def test_the_operator_is_asked_after_each_attempt(made: Made, tmp_path: Path, monkeypatch) -> None:
+    """And once for each; the last one when the arm has stopped and its attempts are written down."""
+    watch, when = Notes(), []
+    log = tmp_path / "out/deployment/deployment.json"
+
+    def confirm(number: int) -> bool:
+        when.append((number, watch.lines[-1].split(":")[0].strip(), log.is_file()))
+        return True
+
+    monkeypatch.setattr(on_arm, "deploy", _deployed([INSERTED] * 3))
+    qualify_on_arm(made.cell, made.bundle, 0, 3, "real", "ur5e_worn", confirm, tmp_path / "out", watch)
+    assert when == [
+        (1, "attempt 1 of 3", False), (2, "attempt 2 of 3", False), (3, "attempt 3 of 3", True)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("how", ["nobody", "end of input"])
 def test_without_a_confirmation_it_is_a_trial(real, tmp_path: Path, how: str) -> None:
-    def confirm(successes: Sequence[bool]) -> Word:
-        raise EOFError
+    def confirm(number: int) -> bool:
+        if number > 2:
+            raise EOFError
+        return True
 
     result, report, watch = real([INSERTED] * 368, None if how == "nobody" else confirm)
     assert not result.passed
     assert report["kind"] == "trial"
     assert report["fresh"]["objections"] == ["nobody confirmed what the policy says of its own attempts"]
     assert (tmp_path / "out/deployment/deployment.json").is_file()
-    assert any("trial" in line for line in watch.lines)
+    assert sum("trial" in line for line in watch.lines) == 1, "nobody who gave no answer is asked again"
 
 
-def test_attempts_outlive_an_interrupted_question(real, tmp_path: Path) -> None:
-    def confirm(successes: Sequence[bool]) -> Word:
-        raise KeyboardInterrupt
+def test_answers_outlive_an_interrupted_question_and_the_rest_is_asked_again(real, tmp_path: Path) -> None:
+    def confirm(number: int) -> bool:
+        if number == 3:
+            raise KeyboardInterrupt
+        return number == 2
 
     with pytest.raises(KeyboardInterrupt):
-        real([INSERTED], confirm)
-    log = tmp_path / "out/deployment/deployment.json"
-    assert Path(json.loads(log.read_text())["log"]).parent == log.parent
-    assert [p.name for p in log.parents[1].iterdir()] == ["deployment"]
+        real([INSERTED] * 3, confirm)
+    folder, asked = tmp_path / "out/deployment", []
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["deployment"]
+    assert json.loads((folder / "operator.json").read_text()) == {"1": False, "2": True}
+    with pytest.raises(InputError, match="3 attempts were made, not 2"):
+        real([MISSED] * 2, lambda number: True)
+    _, report, watch = real([MISSED] * 3, lambda number: not asked.append(number))
+    assert asked == [3]
+    assert report["per_episode"]["success"] == [False, True, True]
+    assert any("nothing moves" in line for line in watch.lines)
+    with pytest.raises(InputError, match="attempts of a real arm already"):
+        real([INSERTED] * 3, confirm)
+
+
+def test_answers_outlive_attempts_that_are_interrupted(real, tmp_path: Path) -> None:
+    """The arm stops; what it did without an end is not judged, and not overwritten."""
+
+    def confirm(number: int) -> bool:
+        if number == 2:
+            raise KeyboardInterrupt
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        real([INSERTED] * 3, confirm)
+    assert json.loads((tmp_path / "out/deployment/operator.json").read_text()) == {"1": True}
     with pytest.raises(InputError):
-        real([INSERTED], lambda successes: Word())
-    assert log.is_file()
+        real([INSERTED] * 3, lambda number: True)
 
 
 def test_logs_outlive_attempts_that_break_off(made: Made, tmp_path: Path, monkeypatch) -> None:
@@ -240,9 +276,9 @@ def test_logs_outlive_attempts_that_break_off(made: Made, tmp_path: Path, monkey
 
 
 def test_attempts_of_a_real_arm_are_not_overwritten(real, tmp_path: Path) -> None:
-    real([INSERTED], lambda successes: Word())
+    real([INSERTED], lambda number: True)
     with pytest.raises(InputError, match="attempts of a real arm already"):
-        real([INSERTED], lambda successes: Word())
+        real([INSERTED], lambda number: True)
 
 
 def test_another_cell_and_another_policy_are_refused_before_anything_moves(made: Made, tmp_path, monkeypatch) -> None:
@@ -263,7 +299,7 @@ def test_a_bundle_that_changed_meanwhile_is_not_judged(made: Made, tmp_path, mon
 
     monkeypatch.setattr(on_arm, "deploy", deploy)
     with pytest.raises(RuntimeError, match="changed"):
-        qualify_on_arm(made.cell, made.bundle, 0, 1, "real", "ur5e_worn", lambda _: Word(), tmp_path / "out", Notes())
+        qualify_on_arm(made.cell, made.bundle, 0, 1, "real", "ur5e_worn", lambda _: True, tmp_path / "out", Notes())
 
 
 def test_a_virtual_arm_objects_to_a_policy_that_met_its_parts() -> None:

@@ -34,6 +34,8 @@ def test_a_qualification_leaves_its_files(judged) -> None:
     assert report["episodes"] == 50
     assert len(report["held_out"]) == 10
     assert all(len(points) >= 1 for points in report["sensitivity"]["curves"].values())
+    beyond_s = sum(entry["simulated_s"] for entry in report["held_out"]) + report["sensitivity"]["simulated_s"]
+    assert report["cost"]["simulated_s"] > beyond_s > 0
     assert report["plan"] == {
         "episodes": 50, "sequential": True, "held_out": 4, "sensitivity": 2, "batch": 50, "alpha": 0.05
     }  # fmt: skip

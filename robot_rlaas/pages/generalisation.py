@@ -94,7 +94,8 @@ def held_out(report: dict[str, Any]) -> HeldOut | None:
     sentence = (
         f"Each factor in turn was drawn only from beyond {trained}, all else as before. "
         f"The gap is the success rate inside ({site.percent(nominal)}) minus the rate beyond, in percentage points. "
-        f"{found}"
+        f"{found} The gaps' bounds are simultaneous: all {len(entries)} lower bounds hold together with 95 % "
+        "confidence (Bonferroni), and so do the upper ones."
     )
     return HeldOut(sentence, Markup(svg), rows)
 
@@ -146,8 +147,9 @@ def sensitivity(report: dict[str, Any]) -> Sensitivity | None:
         answer = f"No factor broke the policy, up to {x_max:g} times the cell's range."
     sentence = (
         f"{answer} Reach 1 is the edge of the cell's own range of a factor, reach 2 the edge of one twice as wide; "
-        f"{found['episodes']:,} episodes per point, all other factors as the cell says. Broken is where even the upper "
-        f"bound is below {site.percent(found['broken_below'])} of the nominal success rate, which is dotted."
+        f"{found['episodes']:,} episodes per point, close to both edges or to the upper one alone, as each chart says, "
+        "all other factors as the cell says. Broken is where even the upper bound is below "
+        f"{site.percent(found['broken_below'])} of the nominal success rate, which is dotted."
     )
     return Sensitivity(sentence, [_curve(name, curves[name], breaks_at[name], x_max, nominal) for name in names])
 
@@ -159,7 +161,15 @@ def _curve(name: str, points: list[dict[str, Any]], breaks_at: float | None, x_m
     svg = figures.response(reaches, rate, low, high, x_max=x_max, reference=nominal, breaks_at=breaks_at, what=words)
     at = next((point for point in points if point["reach"] == breaks_at), points[-1])
     text = f"{'breaks at' if breaks_at else 'holds up to'} reach {at['reach']:g} ({site.span(at['range'], unit)})"
-    return Curve(words, text, Markup(svg), bool(breaks_at))
+    return Curve(words, f"{text}; {_edges(points)}", Markup(svg), bool(breaks_at))
+
+
+def _edges(points: list[dict[str, Any]]) -> str:
+    """Which edges of the range were widened, in words."""
+    both = [point["reach"] for point in points if point["edges"] == "both"]
+    if not both:
+        return "upper edge alone"
+    return "both edges" if len(both) == len(points) else f"both edges to reach {both[-1]:g}, then the upper alone"
 
 
 def _shape(key: str, value: float) -> str:

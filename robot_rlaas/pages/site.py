@@ -64,9 +64,9 @@ def _more(item: dict[str, Any], sequential: bool) -> str:
     if not sequential:
         return "open at this number of episodes"
     if more is None:
-        return "too close to the limit for any affordable number of episodes"
+        return "too close to the limit for any affordable plan"
     coarse = 10 ** max(0, len(str(more)) - 2)  # two digits: chance spreads it far wider
-    return f"about {math.ceil(more / coarse) * coarse:,} more episode{'s' * (more != 1)} would decide"
+    return f"a new plan with about {math.ceil(more / coarse) * coarse:,} more episode{'s' * (more != 1)} would decide"
 
 
 def overall(report: dict[str, Any]) -> str:
@@ -81,8 +81,11 @@ def meaning(report: dict[str, Any]) -> str:
     plan, total = report["plan"], report["episodes"]
     alpha, each = percent(plan["alpha"]), percent(1 - plan["alpha"])
     if plan["sequential"]:
-        how = "anytime-valid e-values"
-        bounds = f"with {each} confidence, however often one looks and whenever one stops"
+        how = (
+            f"a group-sequential test with a look after every {plan['batch']} episodes and its end at "
+            f"{plan['episodes']:,}, exact at each, closed over all sets of requirements"
+        )
+        bounds = f"with {each} confidence, at all looks together and whenever one stops"
     else:
         how = f"exact binomial tests on {total:,} episodes, a number fixed beforehand, adjusted by Holm"
         bounds = f"with {each} confidence"

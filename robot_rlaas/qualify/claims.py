@@ -13,7 +13,7 @@ from scipy import stats
 
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import Outcome
-from robot_rlaas.qualify.sequential import Sequential
+from robot_rlaas.qualify.sequential import Sequential, looks_of
 from robot_rlaas.qualify.statistics import Verdict, holm
 from robot_rlaas.qualify.trials import Trial
 
@@ -25,7 +25,8 @@ class Plan(NamedTuple):
     """How many episodes are run.
 
     Attributes:
-        episodes: exactly so many, or at most where it is sequential.
+        episodes: exactly so many, or at most where it is sequential. The test is made for that end: to go on beyond it
+            with the same episodes because it left something open is no plan.
         sequential: look after every BATCH episodes and stop once every verdict stands.
         held_out: episodes per held-out factor; 0 for none.
         sensitivity: episodes per point of the sensitivity curves; 0 for none.
@@ -43,7 +44,8 @@ class Judgement(NamedTuple):
     Attributes:
         trials: the episodes that were run, in order of their numbers.
         verdicts: by requirement.
-        more_needed: of a sequential plan, about how many more would decide each undecided one; None for very many.
+        more_needed: of a sequential plan, about how many more a plan would need to decide each undecided one; None for
+            very many.
     """
 
     trials: list[Trial]
@@ -83,7 +85,7 @@ def judge(cell: CellSpec, trials: Iterator[Trial], plan: Plan) -> Judgement:
         seen = list(islice(trials, plan.episodes))
         counts = good(cell, [t.outcome for t in seen]).sum(axis=0).tolist()
         return Judgement(seen, fixed_verdicts(dict(zip(limits(cell), counts)), len(seen), limits(cell)), {})
-    seen, test = [], Sequential(limits(cell), ALPHA)
+    seen, test = [], Sequential(limits(cell), looks_of(plan.episodes, BATCH), ALPHA)
     while len(seen) < plan.episodes and Verdict.UNDECIDED in test.verdicts.values():
         batch = list(islice(trials, min(BATCH, plan.episodes - len(seen))))
         seen += batch

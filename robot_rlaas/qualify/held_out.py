@@ -9,6 +9,7 @@ from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import LONGEST_DELAY_S, CellSpec, Variation
 from robot_rlaas.env.batch import BatchEnv, Outcome
+from robot_rlaas.qualify.claims import ALPHA
 from robot_rlaas.qualify.statistics import difference, proportion, quantile
 from robot_rlaas.qualify.trials import run_trials
 from robot_rlaas.sim.cpu import CpuBackend
@@ -96,6 +97,9 @@ def held_out_report(
 ) -> list[dict[str, Any]]:
     """One entry per held-out setting, the one that costs most success first.
 
+    The gaps' bounds are simultaneous: Bonferroni's share of ALPHA for each side of each, so that the lower bounds of
+    all of them hold together with probability 1 - ALPHA, and the upper ones too.
+
     Args:
         cell, trained: as in `held_out_settings`.
         make_policy: makes what is judged, for a number of rows.
@@ -105,12 +109,12 @@ def held_out_report(
         on_episodes: hears of ended episodes.
     """
     entries, policy = [], make_policy(_rows(episodes))
-    need = cell.requirements.contact_force_N
-    for number, setting in enumerate(held_out_settings(cell, trained)):
+    need, settings = cell.requirements.contact_force_N, held_out_settings(cell, trained)
+    for number, setting in enumerate(settings):
         own = Seeds(seeds.seed, Space.HELD_OUT, (*seeds.key, number))
         outcomes = run_setting(setting, policy, own, episodes, on_episodes)
         good = sum(o.success for o in outcomes)
-        gap = difference(sum(o.success for o in nominal), len(nominal), good, len(outcomes))
+        gap = gap_json(sum(o.success for o in nominal), len(nominal), good, len(outcomes), len(settings))
         force = quantile(np.array([o.peak_force_N for o in outcomes]), need.quantile)
         entries.append(
             {
@@ -121,7 +125,8 @@ def held_out_report(
                 "episodes": len(outcomes),
                 "success": success_json(good, len(outcomes)),
                 "peak_force_N": force.value if np.isfinite(force.value) else None,
-                "gap": {"value": gap.value, "lower_95": gap.lower, "upper_95": gap.upper},
+                "gap": gap,
+                "simulated_s": _simulated_s(setting.cell, outcomes),
             }
         )
     return sorted(entries, key=lambda entry: -entry["gap"]["value"])
@@ -146,13 +151,14 @@ def sensitivity_report(
     """
     rate = np.mean([o.success for o in nominal])
     curves: dict[str, list[dict[str, Any]]] = {}
-    policy = make_policy(_rows(episodes))
+    policy, simulated_s = make_policy(_rows(episodes)), 0.0
     for number, (factor, reach, setting) in enumerate(sensitivity_settings(cell)):
         own = Seeds(seeds.seed, Space.HELD_OUT, (*seeds.key, 1000 + number))
         outcomes = run_setting(setting, policy, own, episodes, on_episodes)
         good = sum(o.success for o in outcomes)
-        at = getattr(setting.cell.variation, factor)
-        curves.setdefault(factor, []).append({"reach": reach, "range": at, "success": success_json(good, episodes)})
+        point = {"reach": reach, "range": getattr(setting.cell.variation, factor), "edges": edges(setting)}
+        curves.setdefault(factor, []).append({**point, "success": success_json(good, episodes)})
+        simulated_s += _simulated_s(setting.cell, outcomes)
     broken = {
         factor: next((p["reach"] for p in points if p["success"]["upper_95"] < BROKEN * rate), None)
         for factor, points in curves.items()
@@ -165,7 +171,13 @@ def sensitivity_report(
         "curves": curves,
         "breaks_at": broken,
         "breaks_first": {"factor": first[2], "reach": first[0]} if first else None,
+        "simulated_s": round(simulated_s, 2),
     }
+
+
+def edges(setting: Setting) -> str:
+    """Which edges of a factor's range a sensitivity setting draws from: "both", or the "upper" one alone."""
+    return "both" if setting.beyond else "upper"
 
 
 def sensitivity_points(cell: CellSpec) -> int:
@@ -177,6 +189,16 @@ def success_json(count: int, total: int) -> dict[str, Any]:
     """A success rate with its exact one-sided bounds."""
     estimate = proportion(count, total)
     return {"count": count, "rate": estimate.value, "lower_95": estimate.lower, "upper_95": estimate.upper}
+
+
+def gap_json(nominal_good: int, nominal: int, good: int, total: int, gaps: int) -> dict[str, float]:
+    """The success rate inside minus the one beyond, with bounds that hold for as many `gaps` together."""
+    gap = difference(nominal_good, nominal, good, total, 1.0 - ALPHA / gaps)
+    return {"value": gap.value, "lower_95": gap.lower, "upper_95": gap.upper}
+
+
+def _simulated_s(cell: CellSpec, outcomes: list[Outcome]) -> float:
+    return round(sum(o.steps for o in outcomes) * cell.period_s, 2)
 
 
 def _rows(episodes: int) -> int:

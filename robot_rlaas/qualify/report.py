@@ -21,7 +21,7 @@ from robot_rlaas.qualify.fresh import Freshness
 from robot_rlaas.qualify.statistics import Estimate, Verdict, proportion, quantile
 from robot_rlaas.qualify.trials import Trial
 
-FORMAT = 2
+FORMAT = 3
 
 
 class PolicyIdentity(NamedTuple):
@@ -97,8 +97,15 @@ def build_report(
 
 def _requirements(cell: CellSpec, outcomes: list[Outcome], plan: Plan, judgement: Judgement) -> list[dict[str, Any]]:
     """One row each. Of a sequential plan the bounds hold at every look, as its verdicts do."""
-    need, total = cell.requirements, len(outcomes)
-    rate, order = (anytime.proportion, anytime.quantile) if plan.sequential else (proportion, quantile)
+    need, looks = cell.requirements, anytime.looks_of(plan.episodes, BATCH)
+
+    def rate(hit: list[bool], limit: float) -> Estimate:
+        hits = np.array(hit)
+        return anytime.proportion(hits, limit, looks) if plan.sequential else proportion(int(hits.sum()), len(hits))
+
+    def order(values: np.ndarray, q: float) -> Estimate:
+        return anytime.quantile(values, q, looks) if plan.sequential else quantile(values, q)
+
     times, forces = (np.array([getattr(o, name) for o in outcomes]) for name in ("cycle_time_s", "peak_force_N"))
     q_time, q_force = need.cycle_time_s.quantile, need.contact_force_N.quantile
     rows: list[tuple[str, str, float, Estimate, str]] = [
@@ -106,7 +113,7 @@ def _requirements(cell: CellSpec, outcomes: list[Outcome], plan: Plan, judgement
             "success",
             "share of parts that succeed",
             need.success.rate,
-            rate(sum(o.success for o in outcomes), total),
+            rate([o.success for o in outcomes], need.success.rate),
             "1",
         ),
         ("cycle_time", f"{100 * q_time:g} % of parts within", need.cycle_time_s.limit, order(times, q_time), "s"),
@@ -121,7 +128,7 @@ def _requirements(cell: CellSpec, outcomes: list[Outcome], plan: Plan, judgement
             "keep_out",
             "share of parts that enter a keep-out box",
             need.keep_out.rate,
-            rate(sum(o.keep_out for o in outcomes), total),
+            rate([o.keep_out for o in outcomes], need.keep_out.rate),
             "1",
         ),
     ]

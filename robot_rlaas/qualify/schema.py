@@ -18,6 +18,9 @@ class PolicyEntry(TypedDict):
 class PlanEntry(TypedDict):
     """How many episodes: exactly that many, or at most where it is sequential, with a look after every batch.
 
+    A sequential test is made for its end, `episodes`: what it left open may be judged anew by a longer plan with
+    another seed, not by going on.
+
     `held_out` and `sensitivity` are episodes per setting, 0 for none.
     """
 
@@ -50,7 +53,7 @@ class Requirement(TypedDict):
     """A requirement, what was found, and the verdict; null where a bound or value is infinite.
 
     Verdicts bound the probability of any wrong PASS over all requirements, and of any wrong FAIL, by the
-    bounds hold one at a time.
+    bounds hold one at a time. `more_needed`: about how many episodes more a plan would need.
     """
 
     name: str
@@ -65,7 +68,7 @@ class Requirement(TypedDict):
 
 
 class CostEntry(TypedDict):
-    """What it cost."""
+    """What it cost; `simulated_s` is robot time in all episodes, those beyond the ranges included."""
 
     wall_s: float
     core_s: float
@@ -95,7 +98,11 @@ class FailureEntry(TypedDict):
 
 
 class Gap(TypedDict):
-    """Nominal success rate minus the held-out one, with Newcombe's one-sided bounds."""
+    """Nominal success rate minus the held-out one, with Newcombe's one-sided bounds.
+
+    They are simultaneous (Bonferroni): the lower bounds of all gaps of a report hold together with 95 % confidence, and
+    so do the upper ones.
+    """
 
     value: float
     lower_95: float
@@ -113,13 +120,19 @@ class HeldOutEntry(TypedDict):
     success: Proportion
     peak_force_N: float | None
     gap: Gap
+    simulated_s: float
 
 
 class Point(TypedDict):
-    """Success with a factor at the edge of a range `reach` times as wide as the cell's."""
+    """Success with a factor at the edge of a range `reach` times as wide as the cell's.
+
+    It was drawn from close to both edges of `range`; or, where the lower one would make no sense, from all of `range`,
+    which then lies at the upper edge alone.
+    """
 
     reach: float
     range: tuple[float, float]
+    edges: Literal["both", "upper"]
     success: Proportion
 
 
@@ -142,6 +155,7 @@ class Sensitivity(TypedDict):
     curves: dict[str, list[Point]]
     breaks_at: dict[str, float | None]
     breaks_first: Break | None
+    simulated_s: float
 
 
 class Report(TypedDict):
@@ -151,7 +165,7 @@ class Report(TypedDict):
     cell's because it does not say.
     """
 
-    format: Literal[2]
+    format: Literal[3]
     kind: Literal["qualification", "trial"]
     cell: str
     cell_hash: str

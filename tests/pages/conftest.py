@@ -11,10 +11,9 @@ from robot_rlaas.pages.overview import Attempt, Estimate, LearningPoint, Overvie
 from robot_rlaas.qualify.claims import Plan, judge
 from robot_rlaas.qualify.failures import clusters
 from robot_rlaas.qualify.fresh import freshness
-from robot_rlaas.qualify.held_out import REACHES, held_out_settings, sensitivity_settings, success_json
+from robot_rlaas.qualify.held_out import REACHES, edges, gap_json, held_out_settings, sensitivity_settings, success_json
 from robot_rlaas.qualify.report import PolicyIdentity, build_report
 from robot_rlaas.qualify.schema import Report
-from robot_rlaas.qualify.statistics import difference
 from robot_rlaas.qualify.trials import START_AXES, Trial, starts_of
 from robot_rlaas.sim.variation import draw
 
@@ -70,10 +69,9 @@ def made_up_report(count, failures, plan=None, proved=True, held_out=False, sens
 
 def _held_out(cell, good, total, episodes):
     """In the order of the settings, to see the page sort them."""
-    entries = []
-    for setting in held_out_settings(cell, cell.variation):
+    entries, settings = [], held_out_settings(cell, cell.variation)
+    for setting in settings:
         count = round(episodes * RATES.get(setting.name, 0.98))
-        gap = difference(good, total, count, episodes)
         entries.append(
             {
                 "factor": setting.name,
@@ -83,7 +81,8 @@ def _held_out(cell, good, total, episodes):
                 "episodes": episodes,
                 "success": success_json(count, episodes),
                 "peak_force_N": 71.4 if setting.name == "everything" else 47.3,
-                "gap": {"value": gap.value, "lower_95": gap.lower, "upper_95": gap.upper},
+                "gap": gap_json(good, total, count, episodes, len(settings)),
+                "simulated_s": 668.0,
             }
         )
     return entries
@@ -94,8 +93,8 @@ def _sensitivity(cell, episodes):
     for factor, reach, setting in sensitivity_settings(cell):
         beyond = max(0.0, reach - BREAKS.get(factor, max(REACHES)) + 0.5)
         success = success_json(round(episodes * 0.99 * np.exp(-0.6 * beyond)), episodes)
-        at = getattr(setting.cell.variation, factor)
-        curves.setdefault(factor, []).append({"reach": reach, "range": at, "success": success})
+        point = {"reach": reach, "range": getattr(setting.cell.variation, factor), "edges": edges(setting)}
+        curves.setdefault(factor, []).append({**point, "success": success})
     broken = {
         factor: next((p["reach"] for p in points if p["success"]["upper_95"] < 0.9 * 0.988), None)
         for factor, points in curves.items()
@@ -107,6 +106,7 @@ def _sensitivity(cell, episodes):
         "broken_below": 0.9,
         "breaks_at": broken,
         "breaks_first": {"factor": first[1], "reach": first[0]},
+        "simulated_s": 16000.0,
     }
 
 

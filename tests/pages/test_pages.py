@@ -158,7 +158,7 @@ def test_caption_and_extent_follow_the_plan(report, full_report):
     assert "exact binomial tests on 1,000 episodes, a number fixed beforehand, adjusted by Holm" in fixed
     assert "whenever one stops" not in fixed
     assert full_report["episodes"] < 5000
-    assert "anytime-valid e-values" in sequential
+    assert "a group-sequential test with a look after every 50 episodes and its end at 5,000" in sequential
     assert "whenever one stops" in sequential
     assert f"{full_report['episodes']:,} sequential: stopped once every verdict stood, of at most 5,000" in sequential
     assert "Holm" not in sequential
@@ -169,10 +169,10 @@ def test_caption_and_extent_follow_the_plan(report, full_report):
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        (1, "about 1 more episode would decide"),
-        (87, "about 87 more episodes would decide"),
-        (8123, "about 8,200 more episodes would decide"),
-        (None, "too close to the limit for any affordable number of episodes"),
+        (1, "a new plan with about 1 more episode would decide"),
+        (87, "a new plan with about 87 more episodes would decide"),
+        (8123, "a new plan with about 8,200 more episodes would decide"),
+        (None, "too close to the limit for any affordable plan"),
     ],
 )
 def test_an_open_verdict_says_what_it_lacks(report, more, text):
@@ -220,6 +220,7 @@ def test_held_out_factors_stand_by_their_gap(full_report, tmp_path):
     (told,) = re.findall(r"lower bound is above zero, for ([^.]*)\.", words(page))
     assert told.startswith("everything at once, peg tilted in the hand, shape of the plate")
     assert "friction" not in told.replace("joint friction", "")
+    assert f"all {len(entries)} lower bounds hold together with 95 % confidence (Bonferroni)" in words(page)
 
 
 def test_held_out_without_a_loss_says_so(full_report):
@@ -239,6 +240,10 @@ def test_sensitivity_names_what_breaks_first(full_report):
     assert section.count("breaks at reach") == sum(reach is not None for reach in found["breaks_at"].values())
     assert "plate seen shifted breaks at reach 2.5 (−2.5 to 2.5 mm)" in section
     assert "command delay holds up to reach 2.5" in section
+    assert "plate seen shifted breaks at reach 2.5 (−2.5 to 2.5 mm); both edges" in section
+    assert re.search(
+        r"friction breaks at reach 3 \([^)]*\); both edges to reach [0-9.]+, then the upper alone", section
+    )
     assert qualification_page(full_report).count('aria-label="Success of') == len(found["curves"])
     whole = {**found, "breaks_first": None, "breaks_at": dict.fromkeys(found["breaks_at"])}
     page = words(qualification_page({**full_report, "sensitivity": whole}))

@@ -11,6 +11,8 @@ from robot_rlaas.qualify.held_out import (
     EVERYTHING,
     REACHES,
     SHAPE,
+    edges,
+    gap_json,
     held_out_report,
     held_out_settings,
     sensitivity_report,
@@ -75,6 +77,10 @@ def test_sensitivity_draws_lie_at_the_edge(cell) -> None:
     found = {}
     for factor, reach, setting in sensitivity_settings(cell):
         found.setdefault(factor, []).append(reach)
+        low, high = getattr(cell.variation, factor)
+        values = DRAWN[factor](draw(setting.cell, SEEDS, np.arange(50), setting.beyond)) if factor in DRAWN else None
+        if values is not None:
+            assert edges(setting) == ("both" if (values < (low + high) / 2).any() else "upper")
         if factor == "plate_bias_mm":
             values = np.abs(DRAWN[factor](draw(setting.cell, SEEDS, np.arange(50), setting.beyond)))
             assert (values >= reach - 0.06).all()
@@ -99,6 +105,13 @@ def test_newcombe(a, b) -> None:
     assert found.lower < found.value < found.upper or found.value == 0 != found.upper
 
 
+def test_bounds_of_many_gaps_are_wider() -> None:
+    alone, many = gap_json(99, 100, 90, 100, 1), gap_json(99, 100, 90, 100, 10)
+    assert (alone["lower_95"], alone["upper_95"]) == difference(99, 100, 90, 100)[1:]
+    assert (many["lower_95"], many["upper_95"]) == difference(99, 100, 90, 100, confidence=0.995)[1:]
+    assert many["lower_95"] < alone["lower_95"] < many["value"] < alone["upper_95"] < many["upper_95"]
+
+
 @pytest.fixture
 def expert(cell):
     return InsertionExpert(cell, contract(cell), 16)
@@ -112,6 +125,7 @@ def test_the_gap_of_a_policy_that_cannot_cope_shows(cell, make_env, expert) -> N
     entries = held_out_report(hard, inner, lambda rows: expert, SEEDS, 16, nominal, lambda n: None)
     assert [e["factor"] for e in entries] == ["plate_bias_mm"]
     assert entries[0]["gap"]["lower_95"] > 0.3
+    assert 16 * cell.period_s < entries[0]["simulated_s"] <= 16 * cell.task.timeout_s
 
 
 def test_sensitivity_names_the_factor_that_breaks_first(cell, make_env, expert, monkeypatch) -> None:
