@@ -4,10 +4,14 @@ import json
 import sys
 from pathlib import Path
 
-from bench import measurements, statistics
+from bench import calibration_camera, calibration_drives, measurements, statistics
 from robot_rlaas.files import write_json
 
-MEASUREMENTS = measurements.MEASUREMENTS | statistics.MEASUREMENTS
+MEASUREMENTS = {
+    name: measure
+    for part in (measurements, statistics, calibration_drives, calibration_camera)
+    for name, measure in part.MEASUREMENTS.items()
+}
 RESULTS = Path(__file__).parent / "results.json"
 
 

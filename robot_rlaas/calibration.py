@@ -1,12 +1,16 @@
 """Finding out how an arm differs from the nominal one: motions, logs, fits, and what a fit foretells."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.files import staged_dir
 from robot_rlaas.pipeline import Cell, Result, Watch
+
+if TYPE_CHECKING:
+    from robot_rlaas.cell.camera_calibration import Mount
 
 FIT_S, HELD_OUT_S = 12.0, 6.0
 MOTIONS = (("fit", FIT_S), ("held_out", HELD_OUT_S))
@@ -89,6 +93,23 @@ def predict_currents(
     for joint, before, after in zip(error.joints, error.before, error.after):
         watch.say(f"  {joint:<22} {after:.3f}  (published arm {before:.3f})")
     return Result(f"relative current error {error.mean_after:.4f}, mean of {len(error.joints)} joints: {out}")
+
+
+def draw_board(board: Path | None, dpi: int, out: Path) -> Result:
+    """Write a ChArUco board to print, and its description beside it."""
+    from robot_rlaas.calibrate.board import A4_BOARD, save_board
+    from robot_rlaas.cell.camera_calibration import BoardSpec
+    from robot_rlaas.cell.strict_yaml import load_spec
+
+    save_board(load_spec(board, BoardSpec) if board else A4_BOARD, out, dpi)
+    return Result(f"{out}: print it at 100 %")
+
+
+def camera(folder: Path, mount: "Mount", out: Path, watch: Watch) -> Result:
+    """Find a camera's lens and its pose on the wrist or in the cell."""
+    from robot_rlaas.calibrate.camera import calibrate_camera, summary
+
+    return Result(summary(calibrate_camera(folder, out, mount, lambda text: watch.say(f"  {text}"))))
 
 
 def _motion_log(path: Path, hardware: str, columns: str | None, watch: Watch):

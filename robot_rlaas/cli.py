@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _bundle_commands(commands)
     _deploy_command(commands)
     _calibrate_commands(commands)
+    _loop_command(commands)
     _run_command(commands)
     return parser
 
@@ -182,6 +183,7 @@ def _bundle_commands(commands) -> None:
     build = _add(group, "build", "Pack a policy with its contract, limits and report.", example, _build)
     _path(build, "--policy", "a policy directory")
     _path(build, "--report", "its qualification report", required=False)
+    build.add_argument("--cell", help="the cell it is to run in, if not the one it was trained in")
     _path(build, "--out", "the bundle to write")
     for name, text, command in (("verify", "Check every byte.", _verify), ("show", "What is inside.", _show_bundle)):
         parser = _add(group, name, text, f"rlaas bundle {name} runs/first/bundle", command)
@@ -250,6 +252,18 @@ def _calibrate_commands(commands) -> None:
     predict.add_argument("--last", type=float, default=1.0, help="share of the log, at its end (default: 1)")
     _path(predict, "--out", "the CSV file to write")
 
+    example = "rlaas calibrate board --out recording/board.pdf"
+    board = _add(group, "board", "Draw a ChArUco board to print, and board.yaml beside it.", example, _board)
+    _path(board, "--board", "a board.yaml (default: 10 x 7 squares of 25 mm, A4)", required=False)
+    board.add_argument("--dpi", type=_count, default=600, help="(default: 600)")
+    _path(board, "--out", "the PNG or PDF to write")
+
+    example = "rlaas calibrate camera recording --mount hand --out calibration"
+    camera = _add(group, "camera", "A camera's lens and pose, from pictures of a board.", example, _camera)
+    camera.add_argument("folder", type=Path, metavar="FOLDER", help="pictures, board.yaml and poses.csv or poses.yaml")
+    camera.add_argument("--mount", choices=("hand", "base"), required=True, help="on the wrist, or fixed in the cell")
+    _path(camera, "--out", "where camera.yaml and camera.png go")
+
 
 def _hardware(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hardware", required=True, metavar="ARM", help="a shipped hardware profile, or a path")
@@ -257,6 +271,21 @@ def _hardware(parser: argparse.ArgumentParser) -> None:
 
 def _columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", metavar="MAP", help="what a table's columns mean: a shipped map's name, or a path")
+
+
+def _loop_command(commands) -> None:
+    example = "rlaas loop peg_insertion --policy runs/first/policy --out runs/first/loop"
+    text = "Deploy, log, calibrate, judge again, keep or tune: until the policy passes on the arm as it is."
+    parser = _add(commands, "loop", text, example, _loop)
+    _cell_argument(parser)
+    _path(parser, "--policy", "a policy directory")
+    parser.add_argument("--turns", type=_count, default=3, help="at most (default: 3)")
+    parser.add_argument("--attempts", type=_count, default=10, help="on the arm, each turn (default: 10)")
+    parser.add_argument("--episodes", type=_count, default=1000, help="of each qualification (default: 1000)")
+    _arm(parser)
+    _recipe(parser)
+    _seed(parser)
+    _path(parser, "--out", "gets a directory per turn; finished turns that are there are kept")
 
 
 def _run_command(commands) -> None:
@@ -378,7 +407,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    return _stage(lambda p, watch: p.build_bundle(options.policy, options.report, options.out))
+    o = options
+    return _stage(lambda p, watch: p.build_bundle(o.policy, o.report, o.out, o.cell))
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -444,6 +474,28 @@ def _predict(options: argparse.Namespace) -> int:
     return _calibration(
         lambda c, watch: c.predict_currents(o.calibration, o.log, o.columns, o.payload, o.last, o.out, watch)
     )
+
+
+def _board(options: argparse.Namespace) -> int:
+    return _calibration(lambda c, _: c.draw_board(options.board, options.dpi, options.out))
+
+
+def _camera(options: argparse.Namespace) -> int:
+    return _calibration(lambda c, watch: c.camera(options.folder, options.mount, options.out, watch))
+
+
+def _loop(options: argparse.Namespace) -> int:
+    def work(_, watch):
+        from robot_rlaas.learn.recipe import load_recipe
+        from robot_rlaas.loop import Options, loop
+
+        o = options
+        recipe = load_recipe(o.recipe)
+        return loop(
+            Options(o.cell, o.policy, recipe, o.turns, o.attempts, o.episodes, o.arm, o.plant, o.seed, o.out), watch
+        )
+
+    return _stage(work)
 
 
 def _calibration(work: Callable) -> int:
