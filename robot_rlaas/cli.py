@@ -281,9 +281,11 @@ def _loop_command(commands) -> None:
     _path(parser, "--policy", "a policy directory")
     parser.add_argument("--turns", type=_count, default=3, help="at most (default: 3)")
     parser.add_argument("--attempts", type=_count, default=10, help="on the arm, each turn (default: 10)")
-    parser.add_argument("--episodes", type=_count, default=1000, help="of each qualification (default: 1000)")
+    parser.add_argument(
+        "--budget", type=_count, default=BUDGET, help="episodes of a qualification, at most (default: 4000)"
+    )
     _arm(parser)
-    _recipe(parser)
+    parser.add_argument("--recipe", default="tune", help="of a tuning: a shipped one, or a path (default: tune)")
     _seed(parser)
     _path(parser, "--out", "gets a directory per turn; finished turns that are there are kept")
 
@@ -492,7 +494,7 @@ def _loop(options: argparse.Namespace) -> int:
         o = options
         recipe = load_recipe(o.recipe)
         return loop(
-            Options(o.cell, o.policy, recipe, o.turns, o.attempts, o.episodes, o.arm, o.plant, o.seed, o.out), watch
+            Options(o.cell, o.policy, recipe, o.turns, o.attempts, o.budget, o.arm, o.plant, o.seed, o.out), watch
         )
 
     return _stage(work)

@@ -1,12 +1,14 @@
 """The stages, wired together: each takes artefacts from disk and leaves one there."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
 from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
 from robot_rlaas.files import staged_dir
@@ -135,9 +137,16 @@ def _counter(watch: Watch, text: str, total: int) -> Callable[[], None]:
 
 
 def train(
-    reference: str, demonstrations: Path, recipe: "Recipe", seed: int, device: str, out: Path, watch: Watch
+    reference: str,
+    demonstrations: Path,
+    recipe: "Recipe",
+    seed: int,
+    device: str,
+    out: Path,
+    watch: Watch,
+    start: Path | None = None,
 ) -> Result:
-    """Clone the demonstrations, improve by PPO, export."""
+    """Clone the demonstrations, or begin with the policy directory `start`; improve by PPO, export."""
     from robot_rlaas.data.lerobot import read_dataset, read_lineage
     from robot_rlaas.env.insertion import contract
     from robot_rlaas.files import sha256_tree
@@ -154,6 +163,7 @@ def train(
         "sequences": [
             {key: lineage.get(key) for key in ("seed", "space", "key")},
             *(sequence_json(Seeds(seed, space)) for space in (Space.TRAIN, Space.VALIDATE)),
+            *(_sequences(start) if start else ()),
         ],
         "variation": training_env.cell.variation.model_dump(mode="json"),
     }
@@ -181,16 +191,28 @@ def train(
         out,
         provenance,
         follow,
+        (start / "policy.onnx").read_bytes() if start else None,
     )
     return Result(f"validated success: clone {result.clone.success:.1%}, after PPO {result.best.success:.1%}")
 
 
-def build_bundle(policy_path: Path, report: Path | None, out: Path) -> Result:
-    """Pack policy, contract, limits and report; verify what was packed."""
+def _sequences(policy: Path) -> list[dict[str, Any]]:
+    """What a policy says that it learned from."""
+    try:
+        return json.loads((policy / "policy.json").read_text())["provenance"]["sequences"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"it does not say what the policy learned from ({type(error).__name__})"
+        raise InputError(
+            message, file=policy / "policy.json", fix="name a directory that 'rlaas train' left"
+        ) from error
+
+
+def build_bundle(policy_path: Path, report: Path | None, out: Path, reference: str | None = None) -> Result:
+    """Pack policy, contract, limits and report; verify what was packed. `reference`: a cell but its own to run in."""
     from robot_rlaas.bundle import build_bundle as build
     from robot_rlaas.bundle import load_bundle
 
-    bundle = load_bundle(build(policy_path, report, out))
+    bundle = load_bundle(build(policy_path, report, out, load_cell(reference) if reference else None))
     return Result(f"{bundle.manifest['name']}, sha256 {bundle.sha256[:12]}")
 
 

@@ -18,13 +18,15 @@ from robot_rlaas.files import staged_dir
 LICENSE = "SPDX-License-Identifier: Apache-2.0\n"
 
 
-def build_bundle(policy_dir: Path, report: Path | None, out: Path) -> Path:
+def build_bundle(policy_dir: Path, report: Path | None, out: Path, other: CellSpec | None = None) -> Path:
     """Build the bundle directory `out`.
 
     Args:
         policy_dir: holds policy.onnx and policy.json, as training leaves them.
         report: the qualification report of this very policy, or None.
         out: the bundle to write. An older bundle there is replaced; anything else is refused.
+        other: the cell that it is to run in, if that is not the one it was trained in, such as the same cell after a
+            calibration. Its contract must be the same.
 
     Returns:
         `out`.
@@ -37,6 +39,8 @@ def build_bundle(policy_dir: Path, report: Path | None, out: Path) -> Path:
         raise InputError("exists and is not a bundle: it is not overwritten", file=out, fix="name another directory")
     description = _json(policy_dir / "policy.json", "train a policy first: 'rlaas train'")
     cell, contract = _cell_and_contract(policy_dir / "policy.json", description)
+    if other is not None:
+        cell = _same_contract(other, contract, policy_dir / "policy.json")
     network = _read(policy_dir / "policy.onnx", "train a policy first: 'rlaas train'")
     OnnxPolicy(policy_dir / "policy.onnx", contract)
     files = {NETWORK: network, "LICENSE.txt": LICENSE.encode(), **_knowledge(cell, contract)}
@@ -77,6 +81,15 @@ def _cell_and_contract(file: Path, description: dict[str, Any]) -> tuple[CellSpe
     if claimed != cell.hash:
         raise InputError(f"cell_hash {claimed!r} is not that of the cell in it, {cell.hash}", file=file, fix=again)
     return cell, contract
+
+
+def _same_contract(other: CellSpec, contract: Contract, file: Path) -> CellSpec:
+    from robot_rlaas.env.insertion import contract as contract_of
+
+    if contract_of(other).hash != contract.hash:
+        message = f"the policy sees or does other things than the cell '{other.name}' asks for"
+        raise InputError(message, file=file, fix="train a policy for this cell")
+    return other
 
 
 def _knowledge(cell: CellSpec, contract: Contract) -> dict[str, bytes]:

@@ -1,0 +1,225 @@
+"""The sim-to-real loop: deploy, log, calibrate, judge the policy on the arm that was found, keep it or tune it."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from robot_rlaas import calibration, pipeline, qualification
+from robot_rlaas.calibrate.run import CALIBRATION
+from robot_rlaas.cell.calibration import Calibration
+from robot_rlaas.cell.errors import InputError, StageError
+from robot_rlaas.cell.spec import cell_path, load_cell
+from robot_rlaas.cell.strict_yaml import load_spec
+from robot_rlaas.files import write_atomic, write_json
+from robot_rlaas.pipeline import Result, Watch
+from robot_rlaas.qualify.claims import Plan
+from robot_rlaas.qualify.report import CostMeter
+
+if TYPE_CHECKING:
+    from robot_rlaas.learn.recipe import Recipe
+
+TURN, TABLE = "turn.json", "loop.json"
+COMPARED = 500  # common starts of a policy before and after tuning
+
+
+class Options(NamedTuple):
+    """What a loop is made of.
+
+    Attributes:
+        cell: shipped name or path.
+        policy: a policy directory.
+        recipe: of a tuning.
+        turns: at most so many.
+        attempts: on the arm, each turn.
+        budget: episodes of each qualification, at most.
+        arm: "virtual" or "real".
+        plant: of the virtual arm.
+        seed: of everything that is drawn; each turn takes the next one.
+        out: gets a directory per turn and loop.json. Finished turns that are there are kept.
+    """
+
+    cell: str
+    policy: Path
+    recipe: "Recipe"
+    turns: int
+    attempts: int
+    budget: int
+    arm: str
+    plant: str
+    seed: int
+    out: Path
+
+
+class Turn(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        turn: from 1.
+        arm_successes, attempts, violations: of the policy that was deployed, and
+        stopped: why the virtual arm's supervisor ended it, if it did; nothing is counted then.
+        error_before_mrad, error_after_mrad: tracking error on the log that was not fitted, of the calibration before
+            and the new one.
+        accepted: whether the new one took the other's place, and
+        reason: why, or why not.
+        success, lower_95, passed: of the deployed policy in the cell as it is now known.
+        decision: "keep", "tune" or "record demonstrations".
+        evidence: one line.
+        tuned: success, lower_95 and passed of the tuned policy, if there was a tuning.
+        cell, policy: what the next turn begins with.
+        wall_s, core_s: what the turn cost.
+    """
+
+    turn: int
+    arm_successes: int
+    attempts: int
+    violations: int
+    stopped: str
+    error_before_mrad: float
+    error_after_mrad: float
+    accepted: bool
+    reason: str
+    success: float
+    lower_95: float
+    passed: bool
+    decision: str
+    evidence: str
+    tuned: tuple[float, float, bool] | None
+    cell: str
+    policy: str
+    wall_s: float
+    core_s: float
+
+
+def loop(options: Options, watch: Watch) -> Result:
+    """Go round until the deployed policy passes in the cell as the arm showed it, or the turns end.
+
+    Raises:
+        InputError: if there is no such cell or policy.
+        StageError: if a real arm was stopped. After a look at it, the same command goes on with the same turn.
+    """
+    if not (options.policy / "policy.json").is_file():
+        raise InputError("not a policy directory", file=options.policy, fix="train one: 'rlaas train'")
+    cell, policy, turns = str(cell_path(options.cell)), options.policy, list[Turn]()
+    for number in range(1, options.turns + 1):
+        folder = options.out / f"turn_{number:02d}"
+        turn = _finished(folder / TURN)
+        if turn is None:
+            turn = _turn(options, number, cell, policy, folder, watch)
+            write_json(folder / TURN, turn._asdict())
+        turns.append(turn)
+        cell, policy = turn.cell, Path(turn.policy)
+        write_json(options.out / TABLE, {"format": 1, "turns": [one._asdict() for one in turns]})
+        watch.say(_row(turn))
+        if turn.decision == "keep":
+            break
+    last = turns[-1]
+    passed = last.passed if last.tuned is None else last.tuned[2]
+    text = f"{len(turns)} turns: {last.decision}; policy {last.policy}, cell {last.cell}"
+    return Result(text, passed)
+
+
+def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch: Watch) -> Turn:
+    meter, seed = CostMeter(), o.seed + number - 1
+    watch.say(f"turn {number}: {o.attempts} attempts on the {o.arm} arm")
+    pipeline.build_bundle(policy, None, folder / "bundle", cell)
+    deployed, stopped = _deployed(o, folder, seed, watch)
+    calibration.calibrate(cell, folder / "calibration", o.plant, o.arm, seed, watch)
+    found = load_spec(folder / "calibration" / CALIBRATION, Calibration)
+    if found.accepted:
+        cell = str(_with_calibration(Path(cell), folder / "calibration" / CALIBRATION, folder / "cell.yaml"))
+    plan = Plan(o.budget, sequential=True, held_out=0)
+    report = _judged(cell, policy, seed, plan, folder / "qualification", watch)
+    decision, evidence, tuned = "keep", "every requirement passes in the cell as it is now known", None
+    if not report["passed"]:
+        better = _tune(o, cell, policy, seed, folder, watch)
+        tuned = _figures(_judged(cell, better, seed, plan, folder / "qualification_tuned", watch))
+        evidence = qualification.compare_policies(
+            cell, [str(policy), str(better)], seed, min(COMPARED, o.budget), False, folder / "comparison.json", watch
+        ).text
+        decision = "tune" if tuned[2] else "record demonstrations"
+        if tuned[2] or tuned[0] > report["success"]:
+            policy = better
+        if not tuned[2]:
+            evidence += f"; the starts that fail: {folder / 'qualification_tuned' / 'failures.json'}"
+    cost = meter.read()
+    return Turn(
+        turn=number,
+        arm_successes=deployed["successes"],
+        attempts=o.attempts,
+        violations=deployed["violations"],
+        stopped=stopped,
+        error_before_mrad=found.heldout.mean_before_mrad,
+        error_after_mrad=found.heldout.mean_after_mrad,
+        accepted=found.accepted,
+        reason=found.reason,
+        success=report["success"],
+        lower_95=report["lower_95"],
+        passed=report["passed"],
+        decision=decision,
+        evidence=evidence,
+        tuned=tuned,
+        cell=cell,
+        policy=str(policy),
+        wall_s=cost["wall_s"],
+        core_s=cost["core_s"],
+    )
+
+
+def _deployed(o: Options, folder: Path, seed: int, watch: Watch) -> tuple[dict[str, Any], str]:
+    """What was counted, and why it was stopped. A real arm that was stopped waits for a person: the loop ends there."""
+    try:
+        pipeline.deploy(folder / "bundle", folder / "deployment", o.attempts, o.plant, o.arm, seed, None, watch)
+    except StageError as error:
+        if o.arm == "real":
+            raise
+        watch.say(f"  {error}")
+        return {"successes": 0, "violations": 1}, str(error).splitlines()[0]
+    return json.loads((folder / "deployment" / "deployment.json").read_text()), ""
+
+
+def _judged(cell: str, policy: Path, seed: int, plan: Plan, out: Path, watch: Watch) -> dict[str, Any]:
+    result = qualification.qualify(cell, policy, seed, plan, out, watch)
+    success = json.loads((out / "report.json").read_text())["success"]
+    return {"success": success["rate"], "lower_95": success["lower_95"], "passed": result.passed}
+
+
+def _figures(report: dict[str, Any]) -> tuple[float, float, bool]:
+    return report["success"], report["lower_95"], report["passed"]
+
+
+def _tune(o: Options, cell: str, policy: Path, seed: int, folder: Path, watch: Watch) -> Path:
+    watch.say("tuning the policy in the cell as it is now known")
+    demonstrations = folder / "demonstrations"
+    pipeline.demonstrate(cell, o.recipe, seed, demonstrations, watch)
+    pipeline.train(cell, demonstrations, o.recipe, seed, "cpu", folder / "policy", watch, start=policy)
+    return folder / "policy"
+
+
+def _with_calibration(cell: Path, found: Path, out: Path) -> Path:
+    """The cell file with another calibration, in another directory."""
+    text = re.sub(r"(?m)^calibration:.*\n?", "", cell.read_text())
+    named = os.path.relpath(found, out.parent)
+    write_atomic(out, f"{text.rstrip()}\n\ncalibration: {named}    # what the arm showed\n")
+    load_cell(str(out))
+    return out
+
+
+def _finished(path: Path) -> Turn | None:
+    try:
+        content = json.loads(path.read_text())
+        tuned = content.pop("tuned")
+        return Turn(**content, tuned=None if tuned is None else tuple(tuned))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _row(turn: Turn) -> str:
+    """The turn in one line."""
+    tuned = "" if turn.tuned is None else f", tuned {turn.tuned[0]:.1%} (at least {turn.tuned[1]:.1%})"
+    return (
+        f"turn {turn.turn}: arm {turn.arm_successes}/{turn.attempts}, model {turn.error_before_mrad:.2f} -> "
+        f"{turn.error_after_mrad:.2f} mrad {'accepted' if turn.accepted else 'refused'}, success {turn.success:.1%} "
+        f"(at least {turn.lower_95:.1%}){tuned}: {turn.decision}, {turn.wall_s:.0f} s, {turn.core_s:.0f} core-s"
+    )

@@ -1,0 +1,56 @@
+"""The loop on a virtual arm: a policy that knows nothing is tuned in the cell as the arm showed it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from robot_rlaas import pipeline
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.spec import load_cell
+from robot_rlaas.learn.recipe import load_recipe
+from robot_rlaas.loop import Options, loop
+
+from samples import Notes  # isort: skip
+
+RECIPE = load_recipe("smoke")
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("policy")
+    pipeline.demonstrate("peg_insertion", RECIPE, 0, folder / "demonstrations", Notes())
+    pipeline.train("peg_insertion", folder / "demonstrations", RECIPE, 0, "cpu", folder / "policy", Notes())
+    return folder / "policy"
+
+
+def options(policy: Path, out: Path) -> Options:
+    return Options("peg_insertion", policy, RECIPE, 1, 1, 50, "virtual", "ur5e_worn", 0, out)
+
+
+def test_a_turn(policy, tmp_path) -> None:
+    pytest.importorskip("rclpy")
+    watch = Notes()
+    result = loop(options(policy, tmp_path), watch)
+    turn = json.loads((tmp_path / "turn_01" / "turn.json").read_text())
+    assert turn["error_after_mrad"] < turn["error_before_mrad"]
+    assert turn["accepted"]
+    cell = load_cell(turn["cell"])
+    assert cell.calibration is not None
+    assert cell.hash != load_cell("peg_insertion").hash
+    assert turn["decision"] == "record demonstrations"
+    assert "failures.json" in turn["evidence"]
+    assert (tmp_path / "turn_01" / "qualification_tuned" / "failures.json").is_file()
+    sequences = json.loads((tmp_path / "turn_01/policy/policy.json").read_text())["provenance"]["sequences"]
+    assert len(sequences) == 6  # the tuned policy has also learned from what the first one learned from
+    assert not result.passed
+    again = Notes()
+    loop(options(policy, tmp_path), again)
+    assert len(again.lines) == 1  # the turn is kept
+    assert json.loads((tmp_path / "loop.json").read_text())["turns"] == [turn]
+
+
+def test_without_a_policy_nothing_begins(tmp_path) -> None:
+    with pytest.raises(InputError, match="not a policy directory"):
+        loop(options(tmp_path, tmp_path / "out"), Notes())
+    assert not (tmp_path / "out").exists()
