@@ -112,6 +112,16 @@ def camera(folder: Path, mount: "Mount", out: Path, watch: Watch) -> Result:
     return Result(summary(calibrate_camera(folder, out, mount, lambda text: watch.say(f"  {text}"))))
 
 
+def watch_drift(reference: str, calibration: Path, logs: list[Path], state: Path | None, watch: Watch) -> Result:
+    """Say whether the arm still is the one that was calibrated."""
+    from robot_rlaas.calibrate.drift import drift
+    from robot_rlaas.cell.calibration import load_accepted
+
+    cell = Cell.load(reference)
+    found = drift(cell.spec, cell.workcell, load_accepted(calibration), logs, state, lambda t: watch.say(f"  {t}"))
+    return Result("the arm has changed: calibrate again" if found else "still the same arm", found is None)
+
+
 def _motion_log(path: Path, hardware: str, columns: str | None, watch: Watch):
     from robot_rlaas.calibrate.importer import load_columns, read_any
     from robot_rlaas.cell.hardware import load_hardware

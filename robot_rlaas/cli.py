@@ -264,6 +264,14 @@ def _calibrate_commands(commands) -> None:
     camera.add_argument("--mount", choices=("hand", "base"), required=True, help="on the wrist, or fixed in the cell")
     _path(camera, "--out", "where camera.yaml and camera.png go")
 
+    example = "rlaas calibrate drift peg_insertion --calibration calibration.yaml --state drift.json logs/day_1.mcap"
+    text = "Watch production logs: is it still the arm that was calibrated? Exit code 1 when it no longer is."
+    drift = _add(group, "drift", text, example, _drift)
+    _cell_argument(drift)
+    drift.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="MCAP files, in the order of recording")
+    _path(drift, "--calibration", "the calibration.yaml of this arm")
+    _path(drift, "--state", "the watch, kept from call to call, and its picture beside it", required=False)
+
 
 def _hardware(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hardware", required=True, metavar="ARM", help="a shipped hardware profile, or a path")
@@ -484,6 +492,11 @@ def _board(options: argparse.Namespace) -> int:
 
 def _camera(options: argparse.Namespace) -> int:
     return _calibration(lambda c, watch: c.camera(options.folder, options.mount, options.out, watch))
+
+
+def _drift(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.watch_drift(o.cell, o.calibration, o.logs, o.state, watch))
 
 
 def _loop(options: argparse.Namespace) -> int:

@@ -45,7 +45,8 @@ def test_help_does_not_pay_for_heavy_imports() -> None:
     ["cell check", "cell show", "cell list", "demos generate", "train", "qualify", "compare", "bundle build",
      "bundle verify", "bundle show", "deploy", "calibrate arm", "calibrate excite",
      "calibrate import", "calibrate fit", "calibrate predict",
-     "calibrate board", "calibrate camera", "loop", "run"],
+     "calibrate board", "calibrate camera",
+     "calibrate drift", "loop", "run"],
 )  # fmt: skip
 def test_every_command_shows_an_example(words: str) -> None:
     shown = rlaas(*words.split(), "--help").stdout

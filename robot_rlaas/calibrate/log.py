@@ -17,7 +17,7 @@ TURN_RAD = 0.003  # a change of direction counts when the joint has come back by
 HOLD_S = 0.5  # how long after the last command the joint states are still used
 SAME_CLOCK_S = 0.1  # stamps that lag the recorder's clock by less than this are of the same clock
 
-EXCITE = "record a motion with `rlaas calibrate`, which moves every joint back and forth for 12 s"
+EXCITE = "record a motion with `rlaas calibrate excite`, which moves every joint back and forth for 12 s"
 
 
 class JointLog(NamedTuple):
@@ -45,20 +45,31 @@ def read_log(path: Path, profile: HardwareProfile) -> JointLog:
     Raises:
         InputError: if the file cannot be read or tells too little; it says what to record instead.
     """
+    log, _ = read_recording(path, profile)
+    used = (log.time_s >= 0) & (log.time_s <= log.command_time_s[-1] + HOLD_S)
+    log = log._replace(time_s=log.time_s[used], q_rad=log.q_rad[used])
+    check_log(log, profile.joints, path)
+    return on_ticks(log)
+
+
+def read_recording(path: Path, profile: HardwareProfile) -> tuple[JointLog, int]:
+    """All of an MCAP file, whatever it can tell, and the recorder's time at its first command, ns: the log's zero.
+
+    Raises:
+        InputError: if the file cannot be read, or holds no joint states or commands.
+    """
     states, commands = _messages(path, profile)
     if not states or not commands:
         missing = profile.topics.joint_states if not states else profile.topics.command
-        raise InputError(f"no message on {missing}", file=path, fix=EXCITE)
+        fix = "record joint states and commands, as `rlaas deploy` and `rlaas calibrate excite` do"
+        raise InputError(f"no message on {missing}", file=path, fix=fix)
     log_ns, stamp_ns = (np.array([state[i] for state in states]) for i in (0, 1))
     q = np.array([_by_name(message, profile, path)[0] for _, _, message in states])
     command_ns, command = (np.array(column) for column in zip(*commands))
-    zero_ns = command_ns.min()
+    zero_ns = int(command_ns.min())
     time_s, q = _increasing(_one_clock(log_ns, stamp_ns) - zero_ns, q)
     command_time_s, command = _increasing(command_ns - zero_ns, command)
-    used = (time_s >= 0) & (time_s <= command_time_s[-1] + HOLD_S)
-    log = JointLog(time_s[used], q[used], command_time_s, command)
-    check_log(log, profile.joints, path)
-    return _on_ticks(log)
+    return JointLog(time_s, q, command_time_s, command), zero_ns
 
 
 def check_log(log: JointLog, joints: tuple[str, ...], path: Path | None = None) -> None:
@@ -187,7 +198,7 @@ def _one_clock(log_ns: np.ndarray, stamp_ns: np.ndarray) -> np.ndarray:
     return stamp_ns if 0 <= np.median(late) < SAME_CLOCK_S * 1e9 else stamp_ns + late.min()
 
 
-def _on_ticks(log: JointLog) -> JointLog:
+def on_ticks(log: JointLog) -> JointLog:
     """Commands as of the arm's ticks, when it states its joints about as often as it is commanded, or oftener.
 
     A ros2_control loop states the joints and takes up the newest command in one tick. A command waits for the next
