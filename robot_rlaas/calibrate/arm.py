@@ -22,6 +22,9 @@ class ArmParameters(NamedTuple):
         servo_gain_scale, joint_damping_scale, armature_scale: (n, k). Damping is the joint's and the servo's own: data
             of positions cannot tell one from the other.
         joint_friction_Nm: (n, k) Coulomb friction.
+        payload_kg: (n,) a point mass whose weight nothing compensates, and
+        payload_x_m, payload_y_m, payload_z_m: (n,) where it is in the hand's frame, from the middle between the
+            fingertips.
     """
 
     command_delay_s: np.ndarray
@@ -29,6 +32,10 @@ class ArmParameters(NamedTuple):
     joint_damping_scale: np.ndarray
     joint_friction_Nm: np.ndarray
     armature_scale: np.ndarray
+    payload_kg: np.ndarray
+    payload_x_m: np.ndarray
+    payload_y_m: np.ndarray
+    payload_z_m: np.ndarray
 
 
 class Arm:
@@ -51,6 +58,7 @@ class Arm:
         ids = [self.model.joint(name).id for name in self.joints]
         if list(ids) != list(range(self.model.nv)) or list(self.model.actuator_trnid[:, 0]) != ids:
             raise ValueError("the arm's joints and actuators must be the model's only ones, in the profile's order")
+        self.payload = self.model.body("payload").id
         self.gain = self.model.actuator_gainprm[:, 0].copy()
         self.servo_damping = self.model.actuator_biasprm[:, 2].copy()
         self.damping = self.model.dof_damping.copy()
@@ -60,8 +68,8 @@ class Arm:
 
     def nominal(self) -> ArmParameters:
         """The model's own parameters, as one set."""
-        one = np.ones((1, len(self.joints)))
-        return ArmParameters(np.zeros(1), one, one, self.friction_Nm[None].copy(), one)
+        one, zero = np.ones((1, len(self.joints))), np.zeros(1)
+        return ArmParameters(zero, one, one, self.friction_Nm[None].copy(), one, zero, zero, zero, zero)
 
     def predict(self, log: JointLog, parameters: ArmParameters) -> np.ndarray:
         """Joint positions (n, T, k), rad, at the log's times, under its commands and each of n sets of parameters."""
@@ -97,6 +105,9 @@ class Arm:
         batch.expand("dof_damping")[:] = self.damping * parameters.joint_damping_scale
         batch.expand("dof_frictionloss")[:] = parameters.joint_friction_Nm
         batch.expand("dof_armature")[:] = self.armature * parameters.armature_scale
+        batch.expand("body_mass")[:, self.payload] = parameters.payload_kg
+        com = (parameters.payload_x_m, parameters.payload_y_m, parameters.payload_z_m)
+        batch.expand("body_ipos")[:, self.payload] = np.stack(com, axis=1)
         batch.set_const()
         return batch
 

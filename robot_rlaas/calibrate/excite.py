@@ -1,9 +1,11 @@
 """A motion that tells an arm's parameters apart: many frequencies and random smooth steps in all joints at once.
 
 Slow sweeps leave gain, damping, inertia and delay entangled; friction needs changes of direction. So every joint gets
-a multisine of its own up to 6.5 Hz (Swevers et al., IEEE Trans. Robotics and Automation 13(5), 1997) and smooth steps
-between random positions, scaled to what the arm and the cell allow. The motion is a sequence of joint targets at the
-control rate, like a policy's, so it passes through the same supervisor to the same controllers.
+a multisine of its own up to 7.5 Hz (Swevers et al., IEEE Trans. Robotics and Automation 13(5), 1997) and smooth steps
+between random positions, scaled to what the arm and the cell allow. Of several such motions the one is taken that is
+expected to tell most: whose information matrix at typical parameters has the largest determinant (D-optimal design).
+The motion is a sequence of joint targets at the control rate, like a policy's, so it passes through the same
+supervisor to the same controllers.
 """
 
 from typing import NamedTuple
@@ -11,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from robot_rlaas.calibrate.arm import Arm
+from robot_rlaas.calibrate.log import JointLog
+from robot_rlaas.calibrate.parameters import information, quantities, typical
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.control.kinematics import forward, points, tool_pose
@@ -19,11 +23,13 @@ from robot_rlaas.sim.model import Workcell
 
 LIFT_M = 0.15  # the motion happens so far above home
 LIFT_SPEED = 0.15  # of the speed limit, on the way there and back
-TONES_HZ = (1.0, 6.5)
+CANDIDATES = 6
+SLOWEST_HZ, FASTEST_HZ = (0.3, 1.5), (5.0, 7.5)  # where a candidate's tones begin and end
 TONES = 12
 TONE_RAD = 0.003  # of the fastest tone, and
-STEP_RAD = 0.05  # of the random steps: only their ratio counts, the limits set the size
-STEP_S = 0.8
+STEP_RAD = (0.02, 0.2)  # of the random steps: only their ratio counts, the limits set the size
+STEP_S = (0.5, 1.5)
+NOISE_RAD = 1e-4  # of the log that a candidate is expected to give
 SHARE = 0.9  # of the limits of speed and acceleration
 TORQUE_SHARE = 0.7  # of the torque limits: a real servo may need more than the nominal one, and must not saturate
 MARGIN_M = 0.01  # kept from the tool to the plate's upper face and to keep-out boxes
@@ -51,16 +57,22 @@ class Excitation(NamedTuple):
 
 
 def excitation(
-    workcell: Workcell, home_rad: np.ndarray, duration_s: float, rate_hz: float, rng: np.random.Generator
+    workcell: Workcell,
+    home_rad: np.ndarray,
+    duration_s: float,
+    rate_hz: float,
+    rng: np.random.Generator,
+    candidates: int = CANDIDATES,
 ) -> Excitation:
-    """Draw a motion and scale it until it fits.
+    """Draw motions, scale each until it fits, and take the one that tells most.
 
     Args:
         workcell: for the limits, the torques of its nominal arm and what the tool must stay clear of.
         home_rad: (k,) where it starts and ends.
         duration_s: in all, with the way up and back.
         rate_hz: the cell's control rate.
-        rng: which motion.
+        rng: which motions.
+        candidates: how many are drawn; with one there is no choice, and nothing is spent on it.
 
     Returns:
         A motion that the safety filter leaves as it is, that asks for at most 70 % of each actuator's torque, and
@@ -71,8 +83,27 @@ def excitation(
     """
     period = 1.0 / rate_hz
     path, part = _lift(workcell, home_rad, round(duration_s * rate_hz), period)
-    swing = part[:, None] ** 2 * _swings(len(part), period, len(home_rad), rng)
-    arm, joints = Arm(workcell), workcell.chain.joints
+    arm = Arm(workcell)
+    swings = (part[:, None] ** 2 * _swings(len(part), period, len(home_rad), rng) for _ in range(candidates))
+    motions = [motion for swing in swings if (motion := _fitted(workcell, arm, rate_hz, path, swing))]
+    if not motions:
+        fix = "move robot.home_deg away from plate, boxes and joint limits"
+        raise InputError("no excitation fits at home", fix=fix)
+    return motions[0] if len(motions) == 1 else max(motions, key=lambda motion: worth(arm, motion))
+
+
+def worth(arm: Arm, motion: Excitation) -> float:
+    """How much a log of the motion is expected to tell, in nats: half the log determinant of the information gained."""
+    setpoints = motion.setpoints(5 * motion.rate_hz)
+    time_s = np.arange(len(setpoints)) / (5 * motion.rate_hz)
+    log, of = JointLog(time_s, np.repeat(setpoints[:1], len(time_s), axis=0), time_s, setpoints), quantities(arm)
+    gained = information(arm, log, of, typical(arm, of), NOISE_RAD)
+    return 0.5 * float(np.linalg.slogdet(np.eye(len(gained)) + gained)[1])
+
+
+def _fitted(workcell: Workcell, arm: Arm, rate_hz: float, path: np.ndarray, swing: np.ndarray) -> Excitation | None:
+    """Path and swing (N, k), rad, with the swing of each joint scaled until all limits hold; None if they never do."""
+    joints = workcell.chain.joints
     for _ in range(12):  # towards the limits from either side, half way each time: the joints load each other
         swing = swing / np.sqrt(demand(arm, Excitation(joints, rate_hz, path + swing), workcell.envelope))
     for _ in range(30):
@@ -82,7 +113,7 @@ def excitation(
         if fits and is_clear(workcell, motion) and passes_filter(workcell, motion):
             return motion
         swing = swing * (0.95 if fits else np.minimum(0.97 / share, 1.0))
-    raise InputError("no excitation fits at home", fix="move robot.home_deg away from plate, boxes and joint limits")
+    return None
 
 
 def is_clear(workcell: Workcell, motion: Excitation) -> bool:
@@ -129,23 +160,25 @@ def _lift(workcell: Workcell, home_rad: np.ndarray, count: int, period_s: float)
 
 
 def _swings(count: int, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
-    """Multisines and steps (count, joints), rad."""
+    """Multisines and steps (count, joints), rad, of one random spectrum."""
     t = np.arange(count) * period_s
+    slowest, step_rad, step_s = (np.exp(rng.uniform(*np.log(ends))) for ends in (SLOWEST_HZ, STEP_RAD, STEP_S))
+    fastest = rng.uniform(*FASTEST_HZ)
     columns = []
     for _ in range(joints):
-        tones = np.geomspace(*TONES_HZ, TONES) * rng.uniform(0.93, 1.07, TONES)
-        size = TONE_RAD * (TONES_HZ[1] / tones) ** 0.7  # more would drown the fast tones, which gains and inertia need
+        tones = np.geomspace(slowest, fastest, TONES) * rng.uniform(0.93, 1.07, TONES)
+        size = TONE_RAD * (fastest / tones) ** 0.7  # more would drown the fast tones, which gains and inertia need
         sines = (size * np.sin(2 * np.pi * tones * t[:, None] + rng.uniform(0, 2 * np.pi, TONES))).sum(axis=1)
-        knots = np.arange(0, t[-1] + 2 * STEP_S, STEP_S)
-        heights = rng.uniform(-STEP_RAD, STEP_RAD, len(knots))
-        columns.append(sines + _steps(t - rng.uniform(0, STEP_S), knots, heights))
+        knots = np.arange(0, t[-1] + 2 * step_s, step_s)
+        heights = rng.uniform(-step_rad, step_rad, len(knots))
+        columns.append(sines + _steps(t - rng.uniform(0, step_s), knots, heights))
     return np.stack(columns, axis=1)
 
 
 def _steps(t: np.ndarray, knots: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """From height to height in half of each interval, resting in the other half."""
     i = np.clip(np.searchsorted(knots, t, side="right"), 1, len(knots) - 1)
-    part = _quintic((t - knots[i - 1]) / (0.5 * STEP_S))
+    part = _quintic((t - knots[i - 1]) / (0.5 * (knots[1] - knots[0])))
     return heights[i - 1] + (heights[i] - heights[i - 1]) * part
 
 

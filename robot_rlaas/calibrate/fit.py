@@ -8,7 +8,8 @@ error method with an AR noise model: Ljung, System Identification, 2nd ed., 1999
 
 Positions alone leave directions open: scaling a joint's gain, damping, friction and inertia together changes nothing
 unless another joint's known mass pulls on it. Every parameter therefore has a broad normal prior around the nominal
-value, which enters as one more residual. Where the data add little to it the estimate is marked as not identifiable.
+value, which enters as one more residual. Where the data add little to it the estimate is marked as not identifiable,
+and the directions that the prior holds are named, before the fit to first order and after it from the posterior.
 """
 
 import io
@@ -21,24 +22,31 @@ from scipy.signal import lfilter
 
 from robot_rlaas.calibrate.arm import Arm, ArmParameters
 from robot_rlaas.calibrate.log import JointLog
+from robot_rlaas.calibrate.parameters import (
+    DELAY_S,
+    DIFFERENCE,
+    IDENTIFIABLE,
+    Quantity,
+    information,
+    labels,
+    quantities,
+    typical,
+    undetermined,
+    unpack,
+)
 from robot_rlaas.cell.calibration import Estimate
 from robot_rlaas.cell.errors import InputError
 
-DELAY_S = (-0.02, 0.1)  # below zero: two clocks that disagree
 DELAY_SCAN_S = 0.004
-SCALE = (0.3, 3.0)
-SCALE_SPREAD = 0.3  # standard deviation of the priors of scales
-FRICTION_SPREAD = 0.1  # of the priors of friction, in parts of the torque limit
-FRICTION_MAX = 0.4
-DELAY_SPREAD_S = 0.05
-IDENTIFIABLE = 0.4  # the posterior's standard deviation is at most this part of the prior's
 AR_ORDER = 5
 HUBER = 2.5  # innovations beyond so many standard deviations weigh less (Huber, 1964)
+SETTLE_S = 0.5  # at the start of a log: what the joints stood under, and where in their friction, nobody measured
 ROUNDS = 5
 SETTLED = 0.2  # no estimate moved by more than this part of its interval in the last round
+FORESEEN_NOISE_RAD = 1e-4  # of an encoder and of what no model explains, before the residuals tell
 FIRST_SPREAD_RAD = 1e-3  # what the first round takes the residual for
 OPTIMIZER: dict[str, Any] = {
-    "eps": 1e-3,  # finite difference: 1 ms, 0.1 %, 1 mN m
+    "eps": DIFFERENCE,
     "xtol": 1e-3,
     "mu_factor": 10**0.5,  # in few steps to where a last step helps nothing
     "max_iters": 25,
@@ -51,29 +59,20 @@ class Fit(NamedTuple):
     Attributes:
         estimates: in the order of the covariance.
         covariance: (p, p).
+        undetermined: the directions that the prior holds, not the log, in words.
         parameters: the estimates as one set, to predict with.
-        residual_rad: (T, k) predicted minus measured position.
+        residual_rad: (T', k) predicted minus measured position, without the first SETTLE_S.
         at_bound: names of estimates that ended at a bound that is not physical: the log asks for something else.
         converged: the last round changed nothing that matters.
     """
 
     estimates: tuple[Estimate, ...]
     covariance: np.ndarray
+    undetermined: tuple[str, ...]
     parameters: ArmParameters
     residual_rad: np.ndarray
     at_bound: tuple[str, ...]
     converged: bool
-
-
-class _Quantity(NamedTuple):
-    """One entry of the parameter dictionary: a name of ArmParameters, its prior and its bounds, one or k values."""
-
-    name: str
-    unit: str
-    nominal: np.ndarray
-    spread: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
 
 
 class _Noise(NamedTuple):
@@ -113,12 +112,12 @@ def _filter(ar: np.ndarray, residual_rad: np.ndarray) -> np.ndarray:
 
 
 def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit:
-    """Estimate delay, servo gains, damping, friction and armature from a log.
+    """Say what a log will not tell, then estimate delay, servo gains, damping, friction, armature and payload from it.
 
     Args:
         arm: the nominal arm.
         log: from `read_log`.
-        on_event: gets a line about each round.
+        on_event: gets a line about each direction that the log cannot tell, and about each round.
 
     Raises:
         InputError: if mujoco.sysid is not complete.
@@ -127,67 +126,66 @@ def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit
 
     if not hasattr(sysid, "optimize"):  # it imports empty without what it needs
         raise InputError("mujoco.sysid cannot be used", fix="pip install robot_rlaas[train]")
-    quantities = _quantities(arm)
-    parameters = sysid.ParameterDict({q.name: sysid.Parameter(q.name, q.nominal, q.low, q.high) for q in quantities})
-    parameters["command_delay_s"].value = np.array([_scan_delay(arm, log, quantities)])
+    of = quantities(arm)
+    parameters = sysid.ParameterDict({q.name: sysid.Parameter(q.name, q.nominal, q.low, q.high) for q in of})
+    delay_s = _scan_delay(arm, log, of)
+    on_event(f"delay by a scan: {1000 * delay_s:.0f} ms")
+    for direction in _foreseen(arm, log, of, delay_s):
+        on_event(f"this log is not expected to tell {direction}")
+    parameters["command_delay_s"].value = np.array([delay_s])
     parameters.move_off_bounds(fraction=0.01)
-    on_event(f"delay by a scan: {1000 * parameters['command_delay_s'].value[0]:.0f} ms")
     k = len(arm.joints)
     noise = _Noise(np.zeros((k, AR_ORDER)), np.full(k, FIRST_SPREAD_RAD), np.ones(1))
     converged, covariance, half, residual = False, np.zeros((0, 0)), np.zeros(0), np.zeros((0, k))
     for round_number in range(ROUNDS):
         before = parameters.as_vector()
-        residual_fn = _residual_fn(arm, log, quantities, noise)
+        residual_fn = _residual_fn(arm, log, of, noise)
         parameters, result = sysid.optimize(parameters, residual_fn, verbose=False, output=io.StringIO(), **OPTIMIZER)
         covariance, half = _intervals(residual_fn, parameters, result)
         converged = bool(np.all(np.abs(parameters.as_vector() - before) < SETTLED * half))
-        residual = arm.predict(log, _unpack(parameters.as_vector()[None], quantities))[0] - log.q_rad
+        residual = _residual(arm, log, unpack(parameters.as_vector()[None], of))[0]
         noise = _Noise.of(residual)
         rms = 1000 * np.sqrt(np.mean(residual**2))
         on_event(f"round {round_number + 1}: {rms:.3f} mrad between model and log")
         if converged and round_number:
             break
-    return _result(arm, quantities, parameters.as_vector(), covariance, half, residual, converged)
+    return _result(arm, of, parameters.as_vector(), covariance, half, residual, converged)
 
 
-def _quantities(arm: Arm) -> list[_Quantity]:
-    one, limit = np.ones(len(arm.joints)), arm.torque_limit_Nm
-    scales = [
-        _Quantity(f"{name}_scale", "1", one, SCALE_SPREAD * one, SCALE[0] * one, SCALE[1] * one)
-        for name in ("servo_gain", "joint_damping", "armature")
-    ]
-    delay = (np.array([x]) for x in (0.0, DELAY_SPREAD_S, *DELAY_S))
-    friction = (arm.friction_Nm, FRICTION_SPREAD * limit, 0.0 * one, FRICTION_MAX * limit)
-    return [_Quantity("command_delay_s", "s", *delay), *scales, _Quantity("joint_friction_Nm", "N m", *friction)]
+def _residual(arm: Arm, log: JointLog, parameters: ArmParameters) -> np.ndarray:
+    """Predicted minus measured positions (n, T', k), rad, from SETTLE_S on."""
+    settled = int(np.searchsorted(log.time_s, log.time_s[0] + SETTLE_S))
+    return (arm.predict(log, parameters) - log.q_rad)[:, settled:]
 
 
-def _unpack(columns: np.ndarray, quantities: list[_Quantity]) -> ArmParameters:
-    """Vectors (n, p) -> n sets of parameters."""
-    ends = np.cumsum([len(q.nominal) for q in quantities])
-    fields = {q.name: columns[:, end - len(q.nominal) : end] for q, end in zip(quantities, ends)}
-    return ArmParameters(**{**fields, "command_delay_s": fields["command_delay_s"][:, 0]})
-
-
-def _scan_delay(arm: Arm, log: JointLog, quantities: list[_Quantity]) -> float:
+def _scan_delay(arm: Arm, log: JointLog, of: list[Quantity]) -> float:
     """The delay that explains the log best with everything else nominal: a start that leads the fit nowhere else."""
     delays = np.arange(DELAY_S[0], DELAY_S[1], DELAY_SCAN_S)
-    nominal = np.concatenate([q.nominal for q in quantities])
+    nominal = np.concatenate([q.nominal for q in of])
     columns = np.repeat(nominal[None], len(delays), axis=0)
     columns[:, 0] = delays
-    error = arm.predict(log, _unpack(columns, quantities)) - log.q_rad
+    error = _residual(arm, log, unpack(columns, of))
     return float(delays[np.argmin((error**2).sum(axis=(1, 2)))])
 
 
+def _foreseen(arm: Arm, log: JointLog, of: list[Quantity], delay_s: float) -> tuple[str, ...]:
+    """The directions that the log will leave to the prior, to first order at typical parameters."""
+    x = typical(arm, of)
+    x[0] = delay_s
+    posterior = np.linalg.inv(np.eye(len(x)) + information(arm, log, of, x, FORESEEN_NOISE_RAD))
+    return undetermined(posterior, labels(arm, of))
+
+
 def _residual_fn(
-    arm: Arm, log: JointLog, quantities: list[_Quantity], noise: _Noise
+    arm: Arm, log: JointLog, of: list[Quantity], noise: _Noise
 ) -> Callable[[np.ndarray, Any], tuple[list[np.ndarray], list, list]]:
     """Residuals as sysid.optimize wants them: for one vector, or for all columns of a finite difference at once."""
-    nominal = np.concatenate([q.nominal for q in quantities])[:, None]
-    spread = np.concatenate([q.spread for q in quantities])[:, None]
+    nominal = np.concatenate([q.nominal for q in of])[:, None]
+    spread = np.concatenate([q.spread for q in of])[:, None]
 
     def residual_fn(x: np.ndarray, _: Any) -> tuple[list[np.ndarray], list, list]:
         columns = x.reshape(len(x), -1)
-        white = noise.whiten(arm.predict(log, _unpack(columns.T, quantities)) - log.q_rad)
+        white = noise.whiten(_residual(arm, log, unpack(columns.T, of)))
         return [np.concatenate([white.T, (columns - nominal) / spread])], [], []
 
     return residual_fn
@@ -206,7 +204,7 @@ def _intervals(residual_fn: Callable, parameters: Any, result: Any) -> tuple[np.
 
 def _result(
     arm: Arm,
-    quantities: list[_Quantity],
+    of: list[Quantity],
     x: np.ndarray,
     covariance: np.ndarray,
     half: np.ndarray,
@@ -214,7 +212,7 @@ def _result(
     converged: bool,
 ) -> Fit:
     estimates, at_bound, i = [], [], 0
-    for q in quantities:
+    for q in of:
         for j in range(len(q.nominal)):
             joint = arm.joints[j] if len(q.nominal) > 1 else None
             estimates.append(
@@ -234,4 +232,6 @@ def _result(
             if x[i] > q.high[j] - edge or (x[i] < q.low[j] + edge and not physical):
                 at_bound.append(f"{q.name} of {joint}" if joint else q.name)
             i += 1
-    return Fit(tuple(estimates), covariance, _unpack(x[None], quantities), residual_rad, tuple(at_bound), converged)
+    spread = np.concatenate([q.spread for q in of])
+    left = undetermined(covariance / np.outer(spread, spread), labels(arm, of))
+    return Fit(tuple(estimates), covariance, left, unpack(x[None], of), residual_rad, tuple(at_bound), converged)

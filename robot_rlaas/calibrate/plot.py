@@ -20,7 +20,13 @@ TITLES = {
     "joint_damping_scale": "damping / nominal",
     "armature_scale": "armature / nominal",
     "joint_friction_Nm": "Coulomb friction [N m]",
+    "payload_kg": "payload [kg]",
+    "payload_m": "its place [mm]",
 }
+SHOWN_IN = {"payload_x_m": "payload_m", "payload_y_m": "payload_m", "payload_z_m": "payload_m"}
+WHAT = {"payload_kg": "mass", "payload_x_m": "x", "payload_y_m": "y", "payload_z_m": "z"}
+ALONE = ("command_delay_s", "payload_kg")
+MILLI = ("command_delay_s", "payload_m")
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
@@ -98,10 +104,12 @@ def _busiest(log: JointLog) -> slice:
 
 def _estimates(figure: "SubFigure", estimates: tuple[Estimate, ...]) -> None:
     figure.suptitle("Estimates with 95 % intervals", x=0.01, ha="left", weight="bold", size=11)
-    axes = figure.subplots(1, len(TITLES), width_ratios=[0.5] + [1] * (len(TITLES) - 1))
-    for ax, (name, title) in zip(axes, TITLES.items()):
-        _panel(ax, [e for e in estimates if e.name == name], 1000 if name == "command_delay_s" else 1)
-        ax.set_title(title)
+    panels = {name: [e for e in estimates if SHOWN_IN.get(e.name, e.name) == name] for name in TITLES}
+    shown = [name for name, inside in panels.items() if inside]
+    axes = figure.subplots(1, len(shown), width_ratios=[0.45 if name in ALONE else 1 for name in shown])
+    for ax, name in zip(axes, shown):
+        _panel(ax, panels[name], 1000 if name in MILLI else 1)
+        ax.set_title(TITLES[name])
     note = "dashed: nominal model     hollow: the log says little more than was assumed"
     figure.text(0.995, 0.97, note, ha="right", va="top", size=8.5, color="#59626c")
 
@@ -116,5 +124,5 @@ def _panel(ax: "Axes", estimates: list[Estimate], factor: float) -> None:
         )
     ax.axhline(factor * estimates[0].nominal, color=BEFORE, lw=1.2, ls=(0, (4, 3)), zorder=0)
     ax.set_xlim(-0.6, len(estimates) - 0.4)
-    labels = [(e.joint or "all").removesuffix("_joint").replace("_", " ") for e in estimates]
+    labels = [(e.joint or WHAT.get(e.name, "all")).removesuffix("_joint").replace("_", " ") for e in estimates]
     ax.set_xticks(range(len(estimates)), labels, rotation=45, ha="right", rotation_mode="anchor", size=8)

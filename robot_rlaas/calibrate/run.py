@@ -58,6 +58,7 @@ def calibrate(
         heldout=error,
         estimates=tuple(e.model_copy(update=_short(e.model_dump(include=_NUMBERS))) for e in found.estimates),
         covariance=_short(found.covariance.tolist()),
+        undetermined=found.undetermined,
     )
     write_atomic(out / PICTURE, draw(calibration, heldout, before, after))
     save(calibration, out / CALIBRATION)

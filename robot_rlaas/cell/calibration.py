@@ -1,12 +1,28 @@
 """What a calibration file says: how one arm differs from its nominal model, how surely, and who says so."""
 
+from math import inf
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from robot_rlaas.cell.spec import NonNegative
-from robot_rlaas.cell.strict_yaml import Spec
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.strict_yaml import Spec, load_spec
 
+LONGEST_DELAY_S = 0.095  # the simulation keeps 0.1 s of commands
+SCALE = (0.3, 3.0)  # what lies beyond is no calibration but another arm
+PHYSICAL = {  # what a simulation can take over, and where physics ends
+    "command_delay_s": (0.0, LONGEST_DELAY_S),
+    "servo_gain_scale": SCALE,
+    "joint_damping_scale": SCALE,
+    "armature_scale": SCALE,
+    "joint_friction_Nm": (0.0, inf),
+    "payload_kg": (0.0, inf),
+    "payload_x_m": (-inf, inf),
+    "payload_y_m": (-inf, inf),
+    "payload_z_m": (-inf, inf),
+}
+NonNegative = Annotated[FiniteFloat, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -50,7 +66,12 @@ class TrackingError(Spec):
 
 
 class Calibration(Spec):
-    """A whole calibration file. Only an accepted one may replace the nominal model."""
+    """A whole calibration file. Only an accepted one may replace the nominal model.
+
+    `undetermined` names the directions that the log did not tell and the prior around the nominal values holds: along
+    them the estimates may be wrong together, but the predicted motion is not. Nothing is known of them where it is
+    empty and some estimates are not identifiable: the file is older than the field.
+    """
 
     rlaas_calibration: Literal[1]
     cell: str
@@ -64,6 +85,7 @@ class Calibration(Spec):
     heldout: TrackingError
     estimates: tuple[Estimate, ...]
     covariance: tuple[tuple[float, ...], ...]
+    undetermined: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Calibration":
@@ -85,3 +107,23 @@ class Calibration(Spec):
         if not found:
             raise KeyError(f"no estimate '{name}'; there are {', '.join(sorted({e.name for e in self.estimates}))}")
         return found
+
+
+def load_accepted(path: Path) -> Calibration:
+    """A calibration that may replace the nominal model.
+
+    Raises:
+        InputError: if the file cannot be read, is no calibration, says of itself that it was not accepted, or estimates
+            what no simulation knows.
+    """
+    again = "run `rlaas calibrate` again, or take 'calibration' out of the cell file"
+    if not path.is_file():
+        raise InputError("there is no such calibration; its path is relative to the cell file", file=path, fix=again)
+    calibration = load_spec(path, Calibration)
+    if not calibration.accepted:
+        raise InputError(f"this calibration was not accepted: {calibration.reason}", file=path, fix=again)
+    unknown = sorted({e.name for e in calibration.estimates} - PHYSICAL.keys())
+    if unknown:
+        message = f"a simulation cannot take over {', '.join(unknown)}; it knows {', '.join(PHYSICAL)}"
+        raise InputError(message, file=path, fix=again)
+    return calibration

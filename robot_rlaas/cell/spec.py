@@ -3,17 +3,16 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, FiniteFloat, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, PositiveFloat, model_serializer, model_validator
 
 from robot_rlaas.assets import data_dir, find
+from robot_rlaas.cell.calibration import LONGEST_DELAY_S, Calibration, NonNegative, load_accepted
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
 
 Triple = tuple[float, float, float]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-NonNegative = Annotated[FiniteFloat, Field(ge=0)]
-LONGEST_DELAY_S = 0.095  # the simulation keeps 0.1 s of commands
 Delay = Annotated[float, Field(ge=0, le=LONGEST_DELAY_S)]
 
 
@@ -74,7 +73,10 @@ class Box(Spec):
 
 
 class Variation(Spec):
-    """What differs from part to part: every value is drawn uniformly from its range at the start of an episode."""
+    """What differs from part to part: every value is drawn uniformly from its range at the start of an episode.
+
+    With a calibration, the last four are drawn from what it found instead, and their ranges here do not count.
+    """
 
     plate_xy_mm: Range
     plate_yaw_deg: Range
@@ -92,7 +94,8 @@ class Variation(Spec):
 class HeldOut(Spec):
     """What no policy is trained on, to see how far it generalises: a wider range of a factor, or another shape.
 
-    A range holds the variation's and reaches beyond it; held-out episodes are drawn from what lies beyond.
+    A range holds the variation's and reaches beyond it; held-out episodes are drawn from what lies beyond, also of a
+    factor that is calibrated: the question is then what the policy does on another arm.
     """
 
     plate_xy_mm: Range | None = None
@@ -174,8 +177,8 @@ class Requirements(Spec):
     keep_out: KeepOutRequirement
 
 
-class CellSpec(Spec):
-    """A whole cell file."""
+class _Cell(Spec):
+    """What a cell file says itself."""
 
     rlaas: Literal[1]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -190,7 +193,7 @@ class CellSpec(Spec):
     requirements: Requirements
 
     @model_validator(mode="after")
-    def _consistent(self) -> "CellSpec":
+    def _consistent(self) -> Self:
         if self.task.depth_mm > self.task.plate.size_mm[2]:
             raise ValueError(f"task.depth_mm {self.task.depth_mm} is more than the plate is thick")
         if self.task.depth_mm > self.task.peg.length_mm:
@@ -213,9 +216,28 @@ class CellSpec(Spec):
         """Control steps until an episode times out."""
         return round(self.task.timeout_s * self.control.rate_hz)
 
+
+class _CellFile(_Cell):
+    """A cell file as it is written: it names its calibration."""
+
+    calibration: str | None = None
+
+
+class CellSpec(_Cell):
+    """A whole cell file, with the content of the calibration that it names."""
+
+    calibration: Calibration | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: Any) -> dict[str, Any]:
+        content = handler(self)
+        if self.calibration is None:
+            content.pop("calibration", None)
+        return content
+
     @property
     def hash(self) -> str:
-        """SHA-256 of the meaning of the file: comments and layout do not count."""
+        """SHA-256 of the meaning of the file and of its calibration: comments and layout do not count."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
 
@@ -225,7 +247,10 @@ def load_cell(reference: str) -> CellSpec:
     Raises:
         InputError: with file, line, value, what is allowed and what to do.
     """
-    return load_spec(cell_path(reference), CellSpec)
+    path = cell_path(reference)
+    content = dict(load_spec(path, _CellFile))
+    named = content.pop("calibration")
+    return CellSpec(**content, calibration=load_accepted(path.parent / named) if named else None)
 
 
 def cell_path(reference: str) -> Path:

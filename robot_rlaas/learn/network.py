@@ -12,6 +12,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from robot_rlaas.cell.errors import InputError
+
 SMALLEST_STD = 1e-4
 
 
@@ -104,3 +106,28 @@ def export_onnx(policy: ActorCriticPolicy) -> bytes:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
+
+
+def load_actor(policy: ActorCriticPolicy, network: bytes) -> None:
+    """Put the actor and the normaliser of an exported network into a policy: the inverse of `export_onnx`.
+
+    Raises:
+        InputError: if the network is no ONNX file, or not of the policy's layers.
+    """
+    try:
+        given = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_model_from_string(network).graph.initializer}
+    except Exception as error:  # protobuf raises errors of its own
+        raise InputError(f"the policy to start from is no ONNX network ({type(error).__name__})") from error
+    normaliser = cast(Normaliser, policy.pi_features_extractor)
+    hidden = [layer for layer in cast(nn.Sequential, policy.mlp_extractor.policy_net) if isinstance(layer, nn.Linear)]
+    into: dict[str, torch.Tensor] = {"mean": normaliser.mean, "std": normaliser.std}
+    for i, layer in enumerate([*hidden, cast(nn.Linear, policy.action_net)]):
+        into |= {f"w{i}": layer.weight.data, f"b{i}": layer.bias.data}
+    shapes = {name: tuple(tensor.shape) for name, tensor in into.items()}
+    if shapes != {name: array.shape for name, array in given.items() if name not in ("low", "high")}:
+        raise InputError(
+            "the policy to start from has other layers than the recipe asks for",
+            fix="train with the recipe it was trained with, or start from none",
+        )
+    for name, tensor in into.items():
+        tensor.copy_(torch.tensor(given[name]))

@@ -16,7 +16,7 @@ from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.files import staged_dir, write_json
 from robot_rlaas.learn.clone import clone, statistics, successes
 from robot_rlaas.learn.improve import Progress, Validation, improve, make_model
-from robot_rlaas.learn.network import export_onnx, mean_action, save_stock
+from robot_rlaas.learn.network import export_onnx, load_actor, mean_action, save_stock
 from robot_rlaas.learn.recipe import Recipe
 from robot_rlaas.learn.vec_env import BatchVecEnv
 
@@ -51,6 +51,7 @@ def train(
     out: Path,
     provenance: dict[str, Any],
     watch: Watch,
+    start: bytes | None = None,
 ) -> Training:
     """Train a policy and write its directory, whole or not at all.
 
@@ -65,9 +66,11 @@ def train(
         out: policy.onnx, clone.onnx (as it was before PPO), policy.json, sb3_model.zip, progress.csv.
         provenance: of the inputs; stored in policy.json.
         watch: hears of progress.
+        start: policy.onnx of another run, trained with the same recipe, to go on from in the clone's place; the critic
+            is learned anew.
 
     Raises:
-        InputError: if the device is not there or no demonstration succeeded.
+        InputError: if the device is not there, no demonstration succeeded, or `start` has other layers.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda, but torch finds no CUDA device", fix="use --device cpu or auto")
@@ -77,6 +80,8 @@ def train(
     model = make_model(vec_env, recipe, *statistics(good), seed, device)
     watch("clone", None)
     clone(model.policy, good, recipe.clone_steps, recipe.discount, seed)
+    if start is not None:
+        load_actor(model.policy, start)
     next_episode = 0
 
     def fresh(count: int) -> list[Outcome]:

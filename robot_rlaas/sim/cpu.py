@@ -35,7 +35,8 @@ class CpuBackend:
         self._sensordata, self._warning = bind("sensordata"), np.zeros(nsim, bool)
         self._body_pos, self._body_quat = expand("body_pos"), expand("body_quat")
         self._friction = expand("geom_friction")
-        self._frictionloss = expand("dof_frictionloss")
+        self._frictionloss, self._armature = expand("dof_frictionloss"), expand("dof_armature")
+        self._mass, self._com = expand("body_mass"), expand("body_ipos")
         self._gain, self._bias, self._delay = (
             expand("actuator_gainprm"),
             expand("actuator_biasprm"),
@@ -60,6 +61,9 @@ class CpuBackend:
         self._body_quat[ids, nominal.peg_body] = _quaternions(start.hand_rad)
         self._friction[ids, nominal.peg_geom, 0] = start.friction
         self._frictionloss[ids] = start.joint_friction_Nm
+        self._armature[ids] = nominal.armature * start.armature_scale
+        self._mass[ids, nominal.payload] = start.payload_kg
+        self._com[ids, nominal.payload] = start.payload_m
         self._gain[ids, :, 0] = nominal.gain * start.gain_scale
         self._bias[ids, :, 1] = -nominal.gain * start.gain_scale
         self._bias[ids, :, 2] = -nominal.damping * start.damping_scale
@@ -102,6 +106,8 @@ class _Nominal:
         self.plate_m = np.array(cell.task.plate.top_mm) / 1000
         self.damping = -model.actuator_biasprm[:, 2]
         self.gain = model.actuator_gainprm[:, 0].copy()
+        self.armature = model.dof_armature.copy()
+        self.payload = model.body("payload").id
 
 
 def _with_zero(xy: np.ndarray) -> np.ndarray:

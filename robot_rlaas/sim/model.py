@@ -53,16 +53,24 @@ def build(cell: CellSpec) -> Workcell:
     _options(spec)
     spec.attach(tool, prefix="tool/", site=spec.site("flange"))
     _add_peg(spec.body("tool/hand"), cell.task.peg)
+    spec.body("tool/hand").add_body(name="payload", pos=(0, 0, FINGERTIP_M))  # weighs nothing until it is told to
     _add_plate(spec, cell.task.plate, cell.task.peg)
     _add_surroundings(spec, cell)
     _add_sensors(spec)
-    _delay_room(spec)
+    _delay_room(spec, exact=cell.calibration is not None)
     lean = spec.copy()  # what only pictures need costs a tenth of every step
     lean.compiler.discardvisual = True
     try:
         model = lean.compile()
     except ValueError as error:
         raise InputError(f"the cell '{cell.name}' does not compile: {error}") from error
+    calibrated = cell.calibration.heldout.joints if cell.calibration else profile.joints
+    if calibrated != profile.joints:
+        raise InputError(
+            f"the cell '{cell.name}' names a calibration of joints {list(calibrated)}; its arm has "
+            f"{list(profile.joints)}",
+            fix="name a calibration of this arm, or none",
+        )
     missing = [j for j in profile.joints if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, j) < 0]
     if missing:
         raise InputError(f"hardware profile '{cell.robot.hardware}' names joints that the arm lacks: {missing}")
@@ -228,9 +236,10 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
     )
 
 
-def _delay_room(spec: mujoco.MjSpec) -> None:
+def _delay_room(spec: mujoco.MjSpec, exact: bool) -> None:
+    """Room for delayed commands; exact: a delay that is no multiple of the time step is not rounded up to one."""
     for actuator in spec.actuators:
-        actuator.nsample = DELAY_SAMPLES
+        actuator.nsample, actuator.interp = DELAY_SAMPLES, int(exact)
 
 
 def serial_chain(model: mujoco.MjModel, joints: tuple[str, ...], site: str) -> SerialChain:

@@ -1,4 +1,8 @@
-"""What differs from episode to episode, drawn from the cell's ranges: one generator per episode."""
+"""What differs from episode to episode, drawn from the cell's ranges: one generator per episode.
+
+Where the cell has a calibration, the arm's dynamics are drawn from its posterior instead: normal, with its covariance,
+so that what only shows in ratios keeps its ratios, and truncated where physics ends.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,11 +10,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from robot_rlaas.cell.calibration import PHYSICAL, Calibration
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.sim.model import TIMESTEP_S
 
 Beyond = Mapping[str, tuple[float, float]]  # factor of the cell's variation -> inner range, in the cell file's units
 NOTHING: Beyond = MappingProxyType({})
+TRIES = 64
+CALIBRATED = {  # field of Draw -> name of an estimate, which is that of the cell's factor where there is one
+    "delay_s": "command_delay_s",
+    "gain_scale": "servo_gain_scale",
+    "damping_scale": "joint_damping_scale",
+    "armature_scale": "armature_scale",
+    "joint_friction_Nm": "joint_friction_Nm",
+    "payload_kg": "payload_kg",
+}
 
 
 class Draw(NamedTuple):
@@ -24,10 +39,12 @@ class Draw(NamedTuple):
         hand_m: (n, 3) and
         hand_rad: (n, 3) rotation vector: the peg's pose in the hand, against nominal.
         friction: (n,) sliding friction between peg and plate.
-        damping_scale, joint_friction_Nm, gain_scale: (n, k) per joint.
+        damping_scale, joint_friction_Nm, gain_scale, armature_scale: (n, k) per joint.
         delay_s: (n,) between a command and its effect.
         wrench_noise: (n, horizon + 1, 6) N and N m: bias and noise of every reading.
         joint_noise_rad: (n, horizon + 1, k).
+        payload_kg: (n,) what the hand holds besides the peg and the controller knows nothing of, and
+        payload_m: (n, 3) its centre of mass in the hand's frame, from the middle between the fingertips.
     """
 
     plate_xy_m: np.ndarray
@@ -43,6 +60,9 @@ class Draw(NamedTuple):
     delay_s: np.ndarray
     wrench_noise: np.ndarray
     joint_noise_rad: np.ndarray
+    armature_scale: np.ndarray
+    payload_kg: np.ndarray
+    payload_m: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Draw":
         """The draws of these rows."""
@@ -53,13 +73,15 @@ def draw(cell: CellSpec, seeds: Seeds, episodes: np.ndarray, beyond: Beyond = NO
     """Draw these episodes of a sequence. Episode 7 is the same episode whatever else is drawn with it.
 
     Args:
-        cell: its `variation` holds the ranges.
+        cell: its `variation` holds the ranges, its `calibration`, if there is one, the arm's dynamics. The rest of an
+            episode is the same with and without a calibration.
         seeds: of the sequence.
         episodes: (n,) numbers.
-        beyond: factors that are drawn from the parts of their range outside this inner range.
+        beyond: factors that are drawn from the parts of their range outside this inner range, calibrated or not.
     """
-    rows = [_one(cell, seeds.generator(int(e)), beyond) for e in episodes]
-    return Draw(*(np.array(column) for column in zip(*rows)))
+    generators = [seeds.generator(int(e)) for e in episodes]
+    drawn = Draw(*(np.array(column) for column in zip(*(_one(cell, rng, beyond) for rng in generators))))
+    return _calibrated(drawn, cell.calibration, generators, beyond) if cell.calibration else drawn
 
 
 def _one(cell: CellSpec, rng: np.random.Generator, beyond: Beyond) -> Draw:
@@ -89,4 +111,35 @@ def _one(cell: CellSpec, rng: np.random.Generator, beyond: Beyond) -> Draw:
         delay_s=uniform("command_delay_s"),
         wrench_noise=bias + spread * rng.standard_normal((cell.horizon + 1, 6)),
         joint_noise_rad=s.joint_noise_rad * rng.standard_normal((cell.horizon + 1, k)),
+        armature_scale=np.ones(k),
+        payload_kg=np.zeros(()),
+        payload_m=np.zeros(3),
     )
+
+
+def _calibrated(drawn: Draw, found: Calibration, generators: list[np.random.Generator], beyond: Beyond) -> Draw:
+    """With the arm's dynamics drawn from the calibration, but for factors that are drawn beyond their range."""
+    names = np.array([e.name for e in found.estimates])
+    mean, covariance = np.array([e.value for e in found.estimates]), np.array(found.covariance)
+    deviation = np.sqrt(np.diag(covariance))
+    unit = np.where(deviation > 0.0, deviation, 1.0)
+    variance, axes = np.linalg.eigh(covariance / np.outer(unit, unit))
+    root = deviation[:, None] * axes * np.sqrt(np.maximum(variance, 0.0))  # the file's rounding can leave some below
+    low, high = np.array([PHYSICAL[name] for name in names]).T
+    x = np.array([_truncated_normal(mean, root, low, high, rng) for rng in generators])
+    fields = {field: x[:, names == name] for field, name in CALIBRATED.items() if name in names and name not in beyond}
+    fields |= {name: fields[name][:, 0] for name in ("delay_s", "payload_kg") if name in fields}
+    if "delay_s" in fields:  # MuJoCo takes a delay shorter than a time step for a whole one
+        fields["delay_s"] = np.where(fields["delay_s"] < TIMESTEP_S / 2, 0.0, fields["delay_s"])
+    if "payload_x_m" in names:
+        fields["payload_m"] = x[:, [int(np.flatnonzero(names == f"payload_{axis}_m")[0]) for axis in "xyz"]]
+    return drawn._replace(**fields)
+
+
+def _truncated_normal(
+    mean: np.ndarray, root: np.ndarray, low: np.ndarray, high: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """One draw (p,) of a normal with covariance root root', between low and high; clipped if TRIES are not enough."""
+    tries = mean + rng.standard_normal((TRIES, len(mean))) @ root.T
+    inside = np.all((tries >= low) & (tries <= high), axis=1)
+    return tries[int(inside.argmax())] if inside.any() else np.clip(tries[0], low, high)

@@ -43,7 +43,7 @@ def test_recovers_the_hidden_plant(calibrated, hidden):
 
 def test_intervals_contain_the_truth(calibrated, hidden):
     inside = [e.lower_95 <= true <= e.upper_95 for pair in by_name(calibrated[0], hidden).values() for e, true in pair]
-    assert len(inside) == 25
+    assert len(inside) == 29
     assert np.mean(inside) >= 0.84
 
 
@@ -95,7 +95,7 @@ def test_picture_shows_every_joint(calibrated):
     root = ET.fromstring((calibrated[1] / "calibration.svg").read_bytes())
     assert root.tag.endswith("svg")
     ids = [element.get("id", "") for element in root.iter()]
-    assert sum(i.startswith("axes_") for i in ids) == 11  # six joints, five parameters
+    assert sum(i.startswith("axes_") for i in ids) == 13  # six joints, seven kinds of parameters
 
 
 def test_same_log_twice_is_refused(tmp_path, cell, workcell, logs):
@@ -116,7 +116,7 @@ def test_same_log_twice_is_refused(tmp_path, cell, workcell, logs):
 )
 def test_not_accepted_without_good_reason(at_bound, converged, after, message):
     nothing = np.zeros((1, 1))
-    found = Fit((), nothing, ArmParameters(*[nothing] * 5), nothing, at_bound, converged)
+    found = Fit((), nothing, (), ArmParameters(*[nothing] * 9), nothing, at_bound, converged)
     error = TrackingError(
         joints=("a",), before_mrad=(1.0,), after_mrad=(after,), mean_before_mrad=1.0, mean_after_mrad=after
     )

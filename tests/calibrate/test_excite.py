@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from robot_rlaas.calibrate.arm import Arm
-from robot_rlaas.calibrate.excite import demand, excitation, passes_filter
+from robot_rlaas.calibrate.excite import demand, excitation, passes_filter, worth
 from robot_rlaas.calibrate.log import MIN_REVERSALS, reversals
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.kinematics import points, tool_pose
@@ -53,6 +53,13 @@ def test_tells_something_and_saturates_nothing(motion, workcell):
 def test_two_motions_differ(motions):
     short = len(motions[1].targets_rad)
     assert np.abs(motions[0].targets_rad[:short] - motions[1].targets_rad).max() > 0.02
+
+
+def test_takes_the_candidate_that_tells_most(workcell, cell, home_rad):
+    arm = Arm(workcell)
+    draws = [(np.random.default_rng(6), 3), *((rng, 1) for rng in [np.random.default_rng(6)] * 3)]
+    chosen, *alone = (worth(arm, excitation(workcell, home_rad, 6.0, 20.0, rng, n)) for rng, n in draws)
+    assert chosen == max(alone) > min(alone) + 1.0
 
 
 def test_too_short_is_refused(workcell, home_rad):
