@@ -4,12 +4,26 @@ import json
 import sys
 from pathlib import Path
 
-from bench import calibration_camera, calibration_drift, calibration_drives, measurements, statistics
+from bench import (
+    calibration_camera,
+    calibration_drift,
+    calibration_drives,
+    calibration_plants,
+    measurements,
+    statistics,
+)
 from robot_rlaas.files import write_json
 
 MEASUREMENTS = {
     name: measure
-    for part in (measurements, statistics, calibration_drives, calibration_camera, calibration_drift)
+    for part in (
+        measurements,
+        statistics,
+        calibration_drives,
+        calibration_camera,
+        calibration_drift,
+        calibration_plants,
+    )
     for name, measure in part.MEASUREMENTS.items()
 }
 RESULTS = Path(__file__).parent / "results.json"

@@ -122,6 +122,17 @@ def watch_drift(reference: str, calibration: Path, logs: list[Path], state: Path
     return Result("the arm has changed: calibrate again" if found else "still the same arm", found is None)
 
 
+def contact(reference: str, logs: list[Path], out: Path, watch: Watch) -> Result:
+    """Compare what deployments met with what the cell file allows for."""
+    from robot_rlaas.calibrate.contact import learn_contact
+    from robot_rlaas.deploy.names import PLATE
+
+    cell = Cell.load(reference)
+    report = learn_contact(cell.spec, cell.workcell, logs, PLATE, out, lambda text: watch.say(f"  {text}"))
+    text = f"{report.inserted} insertions of {report.attempts} attempts"
+    return Result(f"{text}: {len(report.findings) or 'no'} findings", not report.findings)
+
+
 def _motion_log(path: Path, hardware: str, columns: str | None, watch: Watch):
     from robot_rlaas.calibrate.importer import load_columns, read_any
     from robot_rlaas.cell.hardware import load_hardware

@@ -272,6 +272,13 @@ def _calibrate_commands(commands) -> None:
     _path(drift, "--calibration", "the calibration.yaml of this arm")
     _path(drift, "--state", "the watch, kept from call to call, and its picture beside it", required=False)
 
+    example = "rlaas calibrate contact peg_insertion deployment/log.mcap --out contact"
+    text = "What deployments say of the cell: where holes were, friction, the wrist sensor's noise."
+    contact = _add(group, "contact", text, example, _contact)
+    _cell_argument(contact)
+    contact.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="log.mcap of 'rlaas deploy'")
+    _path(contact, "--out", "where contact.yaml goes")
+
 
 def _hardware(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hardware", required=True, metavar="ARM", help="a shipped hardware profile, or a path")
@@ -497,6 +504,11 @@ def _camera(options: argparse.Namespace) -> int:
 def _drift(options: argparse.Namespace) -> int:
     o = options
     return _calibration(lambda c, watch: c.watch_drift(o.cell, o.calibration, o.logs, o.state, watch))
+
+
+def _contact(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.contact(o.cell, o.logs, o.out, watch))
 
 
 def _loop(options: argparse.Namespace) -> int:

@@ -46,7 +46,7 @@ def test_help_does_not_pay_for_heavy_imports() -> None:
      "bundle verify", "bundle show", "deploy", "calibrate arm", "calibrate excite",
      "calibrate import", "calibrate fit", "calibrate predict",
      "calibrate board", "calibrate camera",
-     "calibrate drift", "loop", "run"],
+     "calibrate drift", "calibrate contact", "loop", "run"],
 )  # fmt: skip
 def test_every_command_shows_an_example(words: str) -> None:
     shown = rlaas(*words.split(), "--help").stdout

@@ -1,5 +1,6 @@
 """A recorded motion: joint positions and streamed commands out of an MCAP file, refused when it cannot tell enough."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +65,7 @@ def read_recording(path: Path, profile: HardwareProfile) -> tuple[JointLog, int]
         fix = "record joint states and commands, as `rlaas deploy` and `rlaas calibrate excite` do"
         raise InputError(f"no message on {missing}", file=path, fix=fix)
     log_ns, stamp_ns = (np.array([state[i] for state in states]) for i in (0, 1))
-    q = np.array([_by_name(message, profile, path)[0] for _, _, message in states])
+    q = np.array([by_name(message, profile, path)[0] for _, _, message in states])
     command_ns, command = (np.array(column) for column in zip(*commands))
     zero_ns = int(command_ns.min())
     time_s, q = _increasing(_one_clock(log_ns, stamp_ns) - zero_ns, q)
@@ -136,41 +137,53 @@ def read_states(path: Path, profile: HardwareProfile) -> tuple[np.ndarray, np.nd
     if not states:
         raise InputError(f"no message on {profile.topics.joint_states}", file=path, fix=EXCITE)
     times = _one_clock(np.array([at for at, _, _ in states]), np.array([stamp for _, stamp, _ in states]))
-    columns = (_by_name(message, profile, path) for _, _, message in states)
+    columns = (by_name(message, profile, path) for _, _, message in states)
     position, velocity, effort = (np.array(column) for column in zip(*columns))
     return times, position, velocity, effort
 
 
 def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any]]:
     """Joint states as (log time, stamp, message) and commands as (log time, positions), times in ns."""
+    topics = profile.topics
+    found = read_topics(path, (topics.joint_states, topics.command))
+    states = [(at, _stamp_ns(message), message) for at, message in found[topics.joint_states]]
+    return states, [(at, _command(message, profile, path)) for at, message in found[topics.command]]
+
+
+def read_topics(path: Path, topics: Sequence[str]) -> dict[str, list[tuple[int, Any]]]:
+    """What an MCAP file holds on each of these topics: (log time, ns, message) in the order of the log.
+
+    Raises:
+        InputError: if the file cannot be read, or was cut off.
+    """
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 
-    topics = profile.topics
-    states, commands = [], []
+    found: dict[str, list[tuple[int, Any]]] = {topic: [] for topic in topics}
     try:
         with path.open("rb") as file:
             reader = make_reader(file, validate_crcs=True, decoder_factories=[DecoderFactory()])
-            wanted = [topics.joint_states, topics.command]
-            for _, channel, message, content in reader.iter_decoded_messages(topics=wanted):
-                at = message.log_time
-                if channel.topic == topics.command:
-                    commands.append((at, _command(content, profile, path)))
-                else:
-                    stamp = content.header.stamp
-                    states.append((at, stamp.sec * 10**9 + stamp.nanosec, content))
-    except InputError:
-        raise
+            for _, channel, message, content in reader.iter_decoded_messages(topics=list(topics)):
+                found[channel.topic].append((message.log_time, content))
     except OSError as error:
         raise InputError(f"cannot read the file ({error})", file=path) from error
     except Exception as error:  # decoders and decompressors raise whatever they like
         message = f"not a whole MCAP file: it is damaged or was cut off ({type(error).__name__})"
         raise InputError(message, file=path, fix="record again, and let the recorder close the file") from error
-    return states, commands
+    return found
 
 
-def _by_name(message: Any, profile: HardwareProfile, path: Path) -> tuple[list[float], list[float], list[float]]:
-    """Positions, velocities and efforts in the profile's order."""
+def _stamp_ns(message: Any) -> int:
+    stamp = message.header.stamp
+    return stamp.sec * 10**9 + stamp.nanosec
+
+
+def by_name(message: Any, profile: HardwareProfile, path: Path) -> tuple[list[float], list[float], list[float]]:
+    """Positions, velocities and efforts of a joint state, in the profile's order; nan where it states none.
+
+    Raises:
+        InputError: if it lacks one of the profile's joints.
+    """
     at = {name: i for i, name in enumerate(message.name)}
     missing = [joint for joint in profile.joints if joint not in at]
     if missing:
