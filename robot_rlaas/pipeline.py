@@ -166,6 +166,7 @@ def train(
             *(_sequences(start) if start else ()),
         ],
         "variation": training_env.cell.variation.model_dump(mode="json"),
+        "calibrated": cell.spec.calibration is not None,
     }
 
     def follow(phase: str, progress: Progress | None) -> None:

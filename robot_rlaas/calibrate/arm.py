@@ -8,6 +8,7 @@ from mujoco.batch import Batch
 from scipy.sparse import csr_array
 
 from robot_rlaas.calibrate.log import JointLog
+from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.sim.model import Workcell
 
 CTRL = int(mujoco.mjtState.mjSTATE_CTRL)
@@ -70,6 +71,14 @@ class Arm:
         """The model's own parameters, as one set."""
         one, zero = np.ones((1, len(self.joints))), np.zeros(1)
         return ArmParameters(zero, one, one, self.friction_Nm[None].copy(), one, zero, zero, zero, zero)
+
+    def calibrated(self, found: Calibration) -> ArmParameters:
+        """The nominal parameters with a calibration's estimates in their places, as one set."""
+        values = self.nominal()._asdict()
+        for name, nominal in values.items():
+            estimated = [e.value for e in found.estimates if e.name == name]
+            values[name] = np.array(estimated).reshape(nominal.shape) if estimated else nominal
+        return ArmParameters(**values)
 
     def predict(self, log: JointLog, parameters: ArmParameters) -> np.ndarray:
         """Joint positions (n, T, k), rad, at the log's times, under its commands and each of n sets of parameters."""

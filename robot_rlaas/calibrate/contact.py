@@ -33,7 +33,8 @@ STILL_RAD = 2e-3
 DEEP = 0.5  # part of the depth from which on the peg sits in the hole
 TOUCH_N = 5.0  # with which a sliding tip is pressed at least
 TOP_M = (-0.0005, 0.003)  # about the plate's upper face: the peg may stand out of the hand by some of it
-SLIDE_M_S = 0.005
+SLIDE_M_S = 0.006
+STRAIGHT = 0.9  # part of the sideways force that is against the motion: elsewhere an edge pushes
 SMOOTH = 9  # samples: velocities are differences of noisy positions
 SLIDING_SAMPLES = 8  # in an attempt, for a figure of friction
 LEAST_ATTEMPTS = 5  # that inserted, and
@@ -174,9 +175,7 @@ def _seat(cell: CellSpec, attempt: Attempt) -> np.ndarray | None:
     away = (attempt.tip_m[deep, :2] - attempt.hole_m[:2]).mean(axis=0)
     c, s = np.cos(attempt.hole_yaw_rad), np.sin(attempt.hole_yaw_rad)
     yaw = np.arctan2(attempt.tip_R[deep, 1, 0], attempt.tip_R[deep, 0, 0]) - attempt.hole_yaw_rad
-    quarter = np.pi / 2  # a square peg fits four ways
-    yaw = np.angle(np.exp(4j * yaw)).mean() / 4
-    assert abs(yaw) <= quarter / 2
+    yaw = np.angle(np.exp(4j * yaw)).mean() / 4  # a square peg fits four ways
     return np.array([1000 * (c * away[0] + s * away[1]), 1000 * (c * away[1] - s * away[0]), np.rad2deg(yaw)])
 
 
@@ -190,10 +189,11 @@ def _friction(attempt: Attempt) -> float | None:
     v = np.gradient(tip[:, :2], attempt.time_s, axis=0)
     speed = np.linalg.norm(v, axis=1)
     sliding = (force[:, 2] > TOUCH_N) & (speed > SLIDE_M_S) & (tip[:, 2] > TOP_M[0]) & (tip[:, 2] < TOP_M[1])
+    against = -np.sum(force[:, :2] * v, axis=1) / np.maximum(speed, SLIDE_M_S)
+    sliding &= against > STRAIGHT * np.linalg.norm(force[:, :2], axis=1)
     if sliding.sum() < SLIDING_SAMPLES:
         return None
-    against = -np.sum(force[sliding, :2] * v[sliding], axis=1) / speed[sliding]
-    return float(np.median(against / force[sliding, 2]))
+    return float(np.median(against[sliding] / force[sliding, 2]))
 
 
 def _figures(cell: CellSpec, attempts: list[Attempt], seats: np.ndarray) -> tuple[ContactFigure, ...]:

@@ -79,7 +79,7 @@ def _curves(
     axes = figure.subplots(2, columns, sharex=True, squeeze=False)
     for j, ax in zip(range(len(error.joints)), axes.flat):
         center = log.q_rad[shown, j].mean()
-        ax.plot(t, 1000 * (before_rad[shown, j] - center), color=BEFORE, lw=1.2, label="nominal model")
+        ax.plot(t, 1000 * (before_rad[shown, j] - center), color=BEFORE, lw=1.2, label="model before")
         ax.plot(t, 1000 * (log.q_rad[shown, j] - center), color=MEASURED, lw=2.0, label="measured")
         ax.plot(t, 1000 * (after_rad[shown, j] - center), color=AFTER, lw=1.2, ls=(0, (4, 2)), label="calibrated model")
         name = error.joints[j].removesuffix("_joint").replace("_", " ")

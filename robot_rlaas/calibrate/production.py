@@ -140,10 +140,7 @@ class Scorer:
 def _hypotheses(arm: Arm, calibration: Calibration) -> tuple[tuple[Suspect, ...], ArmParameters]:
     """What is watched, and the calibrated parameters, followed by one set per suspected change."""
     estimates = {name: [e for e in calibration.estimates if e.name == name] for name in ArmParameters._fields}
-    values = {
-        name: np.array([e.value for e in estimates[name]]).reshape(nominal.shape) if estimates[name] else nominal
-        for name, nominal in arm.nominal()._asdict().items()
-    }
+    values = arm.calibrated(calibration)._asdict()
     floor_Nm = LEAST_FRICTION * arm.torque_limit_Nm
     suspects, sets = [], [values]
     for name, found in estimates.items():

@@ -33,6 +33,8 @@ def calibrate(
 ) -> Calibration:
     """Fit one log, judge on the other, and write `calibration.yaml` and `calibration.svg` into `out`.
 
+    What it has to beat is the cell's present calibration, or the nominal model where the cell names none.
+
     Raises:
         InputError: if a log cannot be used, or both are the same; nothing is written then.
     """
@@ -42,7 +44,8 @@ def calibrate(
     fitted, heldout = (read_log(path, workcell.profile) for path in (log_fit, log_heldout))
     arm = Arm(workcell)
     found = fit(arm, fitted, on_event)
-    before, after = (arm.predict(heldout, parameters)[0] for parameters in (arm.nominal(), found.parameters))
+    present = arm.calibrated(cell.calibration) if cell.calibration else arm.nominal()
+    before, after = (arm.predict(heldout, parameters)[0] for parameters in (present, found.parameters))
     error = tracking_error(arm.joints, heldout, before, after)
     accepted, reason = judge(found, error)
     calibration = Calibration(
@@ -81,7 +84,7 @@ def tracking_error(
 
 
 def judge(found: Fit, error: TrackingError) -> tuple[bool, str]:
-    """Whether the calibration may replace the nominal model, and why."""
+    """Whether the calibration may take the place of the one before, and why."""
     if found.at_bound:
         return False, f"ended at a bound, so the log asks for something the model lacks: {', '.join(found.at_bound)}"
     if not found.converged:

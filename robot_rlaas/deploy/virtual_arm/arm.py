@@ -115,6 +115,9 @@ class VirtualArm:
         model.actuator_biasprm[self._servo, 2] *= np.array(plant.joint_damping_scale)
         model.dof_frictionloss[self._dof] = plant.joint_friction_Nm
         model.dof_armature[self._dof] *= np.array(plant.armature_scale)
+        payload = model.body("payload").id
+        model.body_mass[payload] = plant.payload_kg
+        model.body_ipos[payload] = plant.payload_x_m, plant.payload_y_m, plant.payload_z_m
         mujoco.mj_setConst(model, self._scratch)
 
     def _stand(self, q: np.ndarray) -> None:
