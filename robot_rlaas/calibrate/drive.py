@@ -52,7 +52,7 @@ class Drive(NamedTuple):
     """Parameters of an arm's dynamics and drives, k joints.
 
     Attributes:
-        links: (k, 10), in the order of `rigid_body.PARAMETERS`, with the load in the last one's place beside it.
+        links: (k, 10), in the order of `rigid_body.PARAMETERS`.
         friction: (k, len(FRICTION)).
         gain_Nm_A: (k,).
         offset_A: (k,).

@@ -19,7 +19,7 @@ from robot_rlaas.calibrate.rigid_body import PARAMETERS, from_shape, shape_slope
 from robot_rlaas.cell.calibration import Estimate
 from robot_rlaas.control.kinematics import SerialChain
 
-DELAYS_S = np.arange(-0.02, 0.0201, 0.004)
+DELAYS_S = np.arange(-0.048, 0.0481, 0.006)
 THIN = 5  # what is low-passed at 8 Hz needs no 100 samples a second
 STEPS = 4  # of Gauss and Newton
 ROUNDS = 3  # of the noise
@@ -161,8 +161,8 @@ def fit(
     return DriveFit(layout.drive(x), payloads, delay_s, estimates, covariance)
 
 
-def _thin(motion: Motion) -> Motion:
-    return Motion(*(field[::THIN] for field in motion))
+def _thin(moved: Motion) -> Motion:
+    return Motion(*(field[::THIN] for field in moved))
 
 
 def _currents(log: MotionLog) -> np.ndarray:

@@ -15,7 +15,7 @@ import yaml
 
 from robot_rlaas.assets import data_dir, find
 from robot_rlaas.calibrate.drive import FRICTION, RATE_HZ, Drive, motion, predict, relative_error, resample
-from robot_rlaas.calibrate.drive_fit import Carried, DriveFit, fit
+from robot_rlaas.calibrate.drive_fit import DELAYS_S, Carried, DriveFit, fit
 from robot_rlaas.calibrate.drive_plot import draw
 from robot_rlaas.calibrate.motion import MotionLog, check
 from robot_rlaas.calibrate.rigid_body import PARAMETERS, inertial_parameters
@@ -96,7 +96,7 @@ def fit_drive(
     was = at_samples(arm.chain, judged, old, old_delay_s)
     now = at_samples(arm.chain, judged, found.drive, found.current_delay_s)
     errors = [relative_error(predicted[part], measured[part]) for predicted in (was, now)]
-    accepted, reason = judge(*errors)
+    accepted, reason = judge(found.current_delay_s, *errors)
     calibration = DriveCalibration(
         rlaas_drive=1,
         hardware=arm.profile.arm,
@@ -224,8 +224,10 @@ def to_drive(calibration: DriveCalibration, joints: tuple[str, ...], payload: st
     )
 
 
-def judge(before: np.ndarray, after: np.ndarray) -> tuple[bool, str]:
+def judge(current_delay_s: float, before: np.ndarray, after: np.ndarray) -> tuple[bool, str]:
     """Whether a calibration replaces the one before, from relative errors (k,) on what was not fitted, and why."""
+    if not DELAYS_S[0] < current_delay_s < DELAYS_S[-1]:
+        return False, f"currents and motion are {1000 * DELAYS_S[-1]:.0f} ms or more apart: mend the log's clocks"
     change = f"from {before.mean():.3f} to {after.mean():.3f}"
     if after.mean() >= before.mean():
         return False, f"the relative error of the currents that were not fitted did not fall: {change}"

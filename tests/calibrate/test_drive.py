@@ -8,7 +8,7 @@ from made_up_drives import ARM, drives, log
 
 from robot_rlaas.calibrate.drive import ELEMENTS, relative_error, slipping
 from robot_rlaas.calibrate.drive_fit import Carried, DriveFit, fit
-from robot_rlaas.calibrate.drive_run import at_samples, currents, fit_drive, load_drive, predict_drive
+from robot_rlaas.calibrate.drive_run import at_samples, currents, fit_drive, judge, load_drive, predict_drive
 from robot_rlaas.calibrate.importer import import_motion, load_columns
 from robot_rlaas.calibrate.motion import MotionLog, check
 from robot_rlaas.cell.errors import InputError
@@ -107,6 +107,14 @@ def test_only_a_better_calibration_is_accepted(tmp_path, logs) -> None:
     worse = fit_drive("ur10e", free, [], bad, first=0.3, before=good, on_event=quiet)
     assert not worse.accepted
     assert "did not fall" in worse.reason
+
+
+def test_clocks_that_are_far_apart_are_told() -> None:
+    better = np.full(6, 0.1), np.full(6, 0.05)
+    assert judge(0.01, *better)[0]
+    accepted, reason = judge(0.06, *better)
+    assert not accepted
+    assert "mend the log's clocks" in reason
 
 
 @pytest.mark.parametrize(
