@@ -12,6 +12,7 @@ from robot_rlaas.calibrate.drive import motion, relative_error, resample
 from robot_rlaas.calibrate.drive_run import fit_drive, nominal, predict_drive
 from robot_rlaas.calibrate.importer import import_motion, load_columns
 from robot_rlaas.calibrate.motion import MotionLog, check
+from robot_rlaas.cell.hardware import load_hardware
 
 DATA = Path(__file__).parents[2] / "shared/data/ur10e_real"
 FIRST = 0.7
@@ -22,7 +23,7 @@ def ur10e_current() -> dict[str, Figure]:
     if not DATA.exists():
         print(f"  left out: {DATA} is not here")
         return {}
-    arm, columns = nominal("ur10e"), load_columns("ur10e_dynamic_calibration")
+    arm, columns = nominal(load_hardware("ur10e")), load_columns("ur10e_dynamic_calibration")
     long, other, loaded = (
         import_motion(DATA / f"{name}.csv", arm.profile, columns, on_event=_quiet)
         for name in ("excitation_50s_12harmonics", "excitation_unloaded", "excitation_loaded")
@@ -32,7 +33,7 @@ def ur10e_current() -> dict[str, Figure]:
         out = Path(folder)
         for name, carrying in (("", []), (" and the loaded run", [(Path("loaded.csv"), loaded)])):
             begin = time.perf_counter()
-            fitted = fit_drive("ur10e", [(Path("long.csv"), long)], carrying, out, first=FIRST, on_event=_quiet)
+            fitted = fit_drive(arm.profile, [(Path("long.csv"), long)], carrying, out, first=FIRST, on_event=_quiet)
             seconds = time.perf_counter() - begin
             ahead = predict_drive(fitted, other, out / "other.csv")
             if ahead is None:
@@ -53,7 +54,7 @@ def ur10e_current() -> dict[str, Figure]:
 
 def _least_squares(long: MotionLog, other: MotionLog) -> tuple[float, float]:
     """What one would write otherwise: each joint's rigid bodies, viscous and Coulomb friction, unconstrained."""
-    chain = nominal("ur10e").chain
+    chain = nominal(load_hardware("ur10e")).chain
     (x, y), (x_other, y_other) = ((_design(chain, log), resample(log, check(log, DATA))) for log in (long, other))
     end = round(FIRST * len(y))
     errors = []

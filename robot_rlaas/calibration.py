@@ -10,7 +10,9 @@ from robot_rlaas.files import staged_dir
 from robot_rlaas.pipeline import Cell, Result, Watch
 
 if TYPE_CHECKING:
+    from robot_rlaas.calibrate.motion import MotionLog
     from robot_rlaas.cell.camera_calibration import Mount
+    from robot_rlaas.cell.hardware import HardwareProfile
 
 FIT_S, HELD_OUT_S = 12.0, 6.0
 MOTIONS = (("fit", FIT_S), ("held_out", HELD_OUT_S))
@@ -18,6 +20,8 @@ MOTIONS = (("fit", FIT_S), ("held_out", HELD_OUT_S))
 
 def calibrate(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
     """Move an arm so that its parameters show, fit them, judge the fit on a second motion."""
+    if not (out / "calibration.yaml").exists():
+        _must_be_empty(out)
     cell = Cell.load(reference)
     with staged_dir(out) as part:
         part.mkdir()
@@ -28,6 +32,7 @@ def calibrate(reference: str, out: Path, plant: str, arm: str, seed: int, watch:
 
 def excite(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
     """Move an arm so that its parameters show, twice, and keep the logs: one to fit, one to judge on."""
+    _must_be_empty(out)
     with staged_dir(out) as part:
         part.mkdir()
         logs = _excite(Cell.load(reference), part, plant, arm, seed, watch)
@@ -36,10 +41,7 @@ def excite(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Wa
 
 def fit_logs(reference: str, log: Path, heldout: Path, out: Path, watch: Watch) -> Result:
     """Fit what an arm did under its commands: delay, servo gains, damping, friction, armature, payload."""
-    cell = Cell.load(reference)
-    with staged_dir(out) as part:
-        part.mkdir()
-        return _fit(cell, log, heldout, part, watch)
+    return _fit(Cell.load(reference), log, heldout, out, watch)
 
 
 def import_log(log: Path, hardware: str, columns: str | None, episode: int, out: Path, watch: Watch) -> Result:
@@ -69,12 +71,14 @@ def fit_currents(
 ) -> Result:
     """Fit dynamics, friction and drive gains to motor currents."""
     from robot_rlaas.calibrate.drive_run import fit_drive
+    from robot_rlaas.cell.hardware import load_hardware
 
+    profile = load_hardware(hardware)
     free, carrying = (
-        [(path, _motion_log(path, hardware, columns, watch)) for path in paths] for paths in (logs, loaded)
+        [(path, _motion_log(path, profile, columns, watch)) for path in paths] for paths in (logs, loaded)
     )
     watch.bar("fitting", 0, 1)
-    result = fit_drive(hardware, free, carrying, out, load_kg, first, before, lambda text: watch.say(f"  {text}"))
+    result = fit_drive(profile, free, carrying, out, load_kg, first, before, lambda text: watch.say(f"  {text}"))
     error = result.heldout
     text = f"relative current error on what was not fitted {error.mean_before:.3f} -> {error.mean_after:.3f}"
     return Result(f"{text}, {'accepted' if result.accepted else 'not accepted'}", result.accepted)
@@ -133,12 +137,17 @@ def contact(reference: str, logs: list[Path], out: Path, watch: Watch) -> Result
     return Result(f"{text}: {len(report.findings) or 'no'} findings", not report.findings)
 
 
-def _motion_log(path: Path, hardware: str, columns: str | None, watch: Watch):
+def _motion_log(path: Path, profile: "HardwareProfile", columns: str | None, watch: Watch) -> "MotionLog":
     from robot_rlaas.calibrate.importer import load_columns, read_any
-    from robot_rlaas.cell.hardware import load_hardware
 
-    mapped = load_columns(columns) if columns and path.suffix != ".parquet" else None
-    return read_any(path, load_hardware(hardware), mapped, lambda text: watch.say(f"  {path.name}: {text}"))
+    return read_any(
+        path, profile, load_columns(columns) if columns else None, lambda text: watch.say(f"  {path.name}: {text}")
+    )
+
+
+def _must_be_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("something is there already: recordings are not replaced", file=out, fix="name another")
 
 
 def _excite(cell: Cell, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> list[Path]:
@@ -172,4 +181,4 @@ def _fit(cell: Cell, log: Path, heldout: Path, out: Path, watch: Watch) -> Resul
     result = fit(cell.spec, cell.workcell, log, heldout, out, lambda text: watch.say(f"  {text}"))
     error = result.heldout
     text = f"held-out tracking error {error.mean_before_mrad:.2f} -> {error.mean_after_mrad:.2f} mrad"
-    return Result(f"{text}, {'accepted' if result.accepted else 'not accepted'}")
+    return Result(f"{text}, {'accepted' if result.accepted else 'not accepted'}", result.accepted)

@@ -139,7 +139,7 @@ def _train_command(commands) -> None:
     _device(parser)
 
 
-ATTEMPTS, BUDGET, HELD_OUT = 30, 4000, 100
+ATTEMPTS, BUDGET, HELD_OUT, FIRST = 30, 4000, 100, 0.7
 POLICY = "a policy directory, a bundle, an .onnx file, an SB3 zip, a LeRobot policy, 'expert' or module:attribute"
 
 
@@ -231,14 +231,14 @@ def _calibrate_commands(commands) -> None:
     example = "rlaas calibrate fit run.parquet --hardware ur10e --loaded carrying.parquet --load-kg 5 --out drives"
     fit = _add(group, "fit", text, example, _fit)
     fit.add_argument(
-        "logs", nargs="+", type=Path, metavar="LOG", help="the end of the first one is not fitted but judged on"
+        "logs", nargs="+", type=Path, metavar="LOG", help="with --hardware, the end of the first one is only judged on"
     )
     fit.add_argument("--hardware", metavar="ARM", help="a shipped hardware profile, or a path: fit motor currents")
     fit.add_argument("--cell", metavar="CELL", help="a cell: fit what the arm did under its commands (MCAP)")
     _columns(fit)
     fit.add_argument("--loaded", type=Path, nargs="+", default=[], metavar="LOG", help="logs with a load on the flange")
     fit.add_argument("--load-kg", type=float, metavar="KG", help="its mass, if known: it tells gains and masses apart")
-    fit.add_argument("--first", type=float, default=0.7, help="share of the first log that is fitted (default: 0.7)")
+    fit.add_argument("--first", type=float, help="share of the first log that is fitted (default: 0.7)")
     fit.add_argument("--heldout", type=Path, metavar="LOG", help="with --cell: the log to judge on")
     fit.add_argument("--before", type=Path, metavar="PATH", help="the calibration to beat (default: the published arm)")
     _path(fit, "--out", "the directory to write")
@@ -248,7 +248,11 @@ def _calibrate_commands(commands) -> None:
     predict.add_argument("calibration", type=Path, metavar="CALIBRATION", help="a drive.yaml, or its directory")
     predict.add_argument("log", type=Path, metavar="LOG")
     _columns(predict)
-    predict.add_argument("--payload", metavar="NAME", help="load on the flange: the name of a log it was fitted with")
+    predict.add_argument(
+        "--payload",
+        metavar="NAME",
+        help="load on the flange: the name, without ending, of the log that it was fitted with",
+    )
     predict.add_argument("--last", type=float, default=1.0, help="share of the log, at its end (default: 1)")
     _path(predict, "--out", "the CSV file to write")
 
@@ -475,10 +479,16 @@ def _fit(options: argparse.Namespace) -> int:
     o = options
     if (o.hardware is None) == (o.cell is None):
         raise InputError("name either --hardware, to fit motor currents, or --cell, to fit commands")
+    others = {"--heldout": o.heldout} if o.hardware else {
+        "--loaded": o.loaded, "--load-kg": o.load_kg, "--first": o.first, "--before": o.before, "--columns": o.columns
+    }  # fmt: skip
+    given = [flag for flag, value in others.items() if value]
+    if given:
+        raise InputError(f"{', '.join(given)}: not together with {'--hardware' if o.hardware else '--cell'}")
     if o.hardware:
         return _calibration(
             lambda c, watch: c.fit_currents(
-                o.hardware, o.logs, o.loaded, o.load_kg, o.columns, o.first, o.before, o.out, watch
+                o.hardware, o.logs, o.loaded, o.load_kg, o.columns, o.first or FIRST, o.before, o.out, watch
             )
         )
     if len(o.logs) != 1 or o.heldout is None:

@@ -26,6 +26,7 @@ def write_json(path: Path, content: Any) -> None:
 @contextmanager
 def staged_dir(path: Path) -> Iterator[Path]:
     """A directory that appears at `path` only when the block ends well, in the place of what was there."""
+    path = Path(os.path.abspath(path))  # a name also for "."
     part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,8 @@ def test_a_turn(policy, tmp_path) -> None:
     again = Notes()
     loop(options(policy, tmp_path), again)
     assert len(again.lines) == 1  # the turn is kept
+    with pytest.raises(InputError, match="made from another cell, policy or options"):
+        loop(options(policy, tmp_path)._replace(seed=1), Notes())
     assert json.loads((tmp_path / "loop.json").read_text())["turns"] == [turn]
 
 

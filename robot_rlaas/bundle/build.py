@@ -25,8 +25,8 @@ def build_bundle(policy_dir: Path, report: Path | None, out: Path, other: CellSp
         policy_dir: holds policy.onnx and policy.json, as training leaves them.
         report: the qualification report of this very policy, or None.
         out: the bundle to write. An older bundle there is replaced; anything else is refused.
-        other: the cell that it is to run in, if that is not the one it was trained in, such as the same cell after a
-            calibration. Its contract must be the same.
+        other: the cell that it is to run in, if that is not the one it was trained in: the same but for its calibration
+            and its ranges.
 
     Returns:
         `out`.
@@ -40,7 +40,7 @@ def build_bundle(policy_dir: Path, report: Path | None, out: Path, other: CellSp
     description = _json(policy_dir / "policy.json", "train a policy first: 'rlaas train'")
     cell, contract = _cell_and_contract(policy_dir / "policy.json", description)
     if other is not None:
-        cell = _same_contract(other, contract, policy_dir / "policy.json")
+        cell = _same_task(other, cell, policy_dir / "policy.json")
     network = _read(policy_dir / "policy.onnx", "train a policy first: 'rlaas train'")
     OnnxPolicy(policy_dir / "policy.onnx", contract)
     files = {NETWORK: network, "LICENSE.txt": LICENSE.encode(), **_knowledge(cell, contract)}
@@ -83,11 +83,12 @@ def _cell_and_contract(file: Path, description: dict[str, Any]) -> tuple[CellSpe
     return cell, contract
 
 
-def _same_contract(other: CellSpec, contract: Contract, file: Path) -> CellSpec:
-    from robot_rlaas.env.insertion import contract as contract_of
-
-    if contract_of(other).hash != contract.hash:
-        message = f"the policy sees or does other things than the cell '{other.name}' asks for"
+def _same_task(other: CellSpec, trained: CellSpec, file: Path) -> CellSpec:
+    loose = {"calibration", "variation", "held_out", "description"}
+    one, two = (cell.model_dump(exclude=loose) for cell in (other, trained))
+    different = [key for key in one if one[key] != two.get(key)]
+    if different:
+        message = f"the policy was trained in a cell with another {', '.join(different)}"
         raise InputError(message, file=file, fix="train a policy for this cell")
     return other
 

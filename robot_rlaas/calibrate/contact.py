@@ -84,6 +84,8 @@ def learn_contact(
     Raises:
         InputError: if a log cannot be read, or they hold too few insertions.
     """
+    if len({sha256_file(path) for path in logs if path.is_file()}) < len([path for path in logs if path.is_file()]):
+        raise InputError("the same log twice", file=logs[0], fix="name each log once")
     attempts = [attempt for path in logs for attempt in read_attempts(path, workcell, plate_topic)]
     seats = np.array([seat for seat in (_seat(cell, attempt) for attempt in attempts) if seat is not None])
     if len(seats) < LEAST_ATTEMPTS:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError, model_validator
 
+from robot_rlaas.calibrate.log import start_ns
 from robot_rlaas.calibrate.production import LEAST_INFORMATION, Score, Scorer, Suspect, read_cycles
 from robot_rlaas.cell.calibration import Calibration, Sha256
 from robot_rlaas.cell.errors import InputError
@@ -145,13 +146,14 @@ def drift(
     state: Path | None,
     on_event: Callable[[str], None] = print,
 ) -> Drift | None:
-    """Score the cycles in logs, in the order in which they were recorded -> what has changed, or None so far.
+    """Score the cycles in logs, in the order of recording -> what has changed, or None so far.
 
     Args:
         cell: says how high the plate is.
         workcell: built from it.
         calibration: of this arm, accepted.
-        logs: MCAP files of production, each of one cycle or many; what the watch has seen already is passed over.
+        logs: MCAP files of production, each of one cycle or many, in any order; what is older than what the watch has
+            seen is passed over.
         state: where the watch is kept, as JSON, with its picture beside it. None begins anew and keeps nothing.
         on_event: gets a line about each file, about the reference and about a change.
 
@@ -163,7 +165,9 @@ def drift(
     scorer = Scorer(cell, workcell, calibration)
     suspects = scorer.suspects
     watch = load(state, calibration, suspects) if state and state.exists() else begin(calibration, suspects)
-    for path in logs:
+    if state and state.suffix == ".svg":
+        raise InputError("the picture goes there", file=state, fix="name a .json file")
+    for path in sorted(logs, key=lambda path: start_ns(path, workcell.profile)):
         before = watch.cycles
         for end_ns, log in read_cycles(path, workcell, on_event):
             score = scorer.score(log) if end_ns > watch.until_ns and not watch.found else None

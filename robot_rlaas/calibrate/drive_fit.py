@@ -156,7 +156,7 @@ def fit(
     free = x > layout.low
     covariance = np.zeros_like(H)
     covariance[np.ix_(free, free)] = np.linalg.inv(H[np.ix_(free, free)])
-    estimates, covariance = _estimates(layout, x, covariance, chain.joints)
+    estimates, covariance = _estimates(layout, x, covariance, 1.0 / np.sqrt(np.diag(H)), chain.joints)
     payloads = {name: layout.drive(x, name).payload for name in layout.payloads}
     return DriveFit(layout.drive(x), payloads, delay_s, estimates, covariance)
 
@@ -296,16 +296,19 @@ def _minimum(at: np.ndarray, values: np.ndarray) -> float:
 
 
 def _estimates(
-    layout: _Layout, x: np.ndarray, covariance: np.ndarray, joints: tuple[str, ...]
+    layout: _Layout, x: np.ndarray, covariance: np.ndarray, alone: np.ndarray, joints: tuple[str, ...]
 ) -> tuple[tuple[Estimate, ...], np.ndarray]:
-    """The estimates and their covariance in natural units."""
+    """The estimates and their covariance in natural units.
+
+    What lies at its bound of zero has no spread in it; `alone` (p,), the spread if all else were known, bounds it.
+    """
     names = [(name, joint, unit) for joint in joints for name, unit in PARAMETERS]
     names += [(f"{load}_{name}", None, unit) for load in layout.payloads for name, unit in PARAMETERS]
     names += [(name, joint, unit) for joint in joints for name, unit in FRICTION]
     names += [("offset", joint, "A") for joint in joints] + [("gain", joint, "N m/A") for joint in joints]
     (nominal, before), (value, after) = layout.natural(layout.mean), layout.natural(x)
     covariance = after @ covariance @ after.T
-    spread = np.sqrt(np.diag(covariance))
+    spread = np.where(x > layout.low, np.sqrt(np.diag(covariance)), alone)
     told = spread <= IDENTIFIABLE * np.sqrt((before * layout.spread) ** 2 @ np.ones(len(x)))
     estimates = tuple(
         Estimate(

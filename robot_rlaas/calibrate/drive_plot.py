@@ -25,8 +25,8 @@ def draw(calibration: DriveCalibration, time_s: np.ndarray, measured: np.ndarray
         figure = Figure(figsize=(11, 6.4), layout="constrained")
         FigureCanvasSVG(figure)
         figure.suptitle(
-            f"Motor currents that were not fitted: relative error {error.mean_before:.3f} for the published arm, "
-            f"{error.mean_after:.3f} for the calibrated one",
+            f"Motor currents that were not fitted: relative error {error.mean_before:.3f} before, "
+            f"{error.mean_after:.3f} now",
             x=0.01,
             ha="left",
             weight="bold",

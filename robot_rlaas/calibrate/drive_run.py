@@ -14,20 +14,30 @@ import numpy as np
 import yaml
 
 from robot_rlaas.assets import data_dir, find
-from robot_rlaas.calibrate.drive import FRICTION, RATE_HZ, Drive, motion, predict, relative_error, resample
+from robot_rlaas.calibrate.drive import (
+    ELEMENTS,
+    FRICTION,
+    RATE_HZ,
+    SPEEDS,
+    Drive,
+    motion,
+    predict,
+    relative_error,
+    resample,
+)
 from robot_rlaas.calibrate.drive_fit import DELAYS_S, Carried, DriveFit, fit
 from robot_rlaas.calibrate.drive_plot import draw
-from robot_rlaas.calibrate.motion import MotionLog, check
+from robot_rlaas.calibrate.motion import MotionLog, check, usable
 from robot_rlaas.calibrate.rigid_body import PARAMETERS, inertial_parameters
 from robot_rlaas.cell.drive import CurrentError, DriveCalibration, DriveLog
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.hardware import HardwareProfile, load_hardware
+from robot_rlaas.cell.hardware import HardwareProfile
 from robot_rlaas.cell.strict_yaml import load_spec
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.files import write_atomic
 from robot_rlaas.sim.model import serial_chain
 
-DRIVE, PICTURE = "drive.yaml", "drive.svg"
+DRIVE, CANDIDATE = "drive.yaml", "candidate.yaml"
 HEAD = "# Dynamics, friction and drive gains of one arm, fitted to its motor currents.\n"
 PAYLOAD_KG = 5.0  # the most a load may weigh, where the profile does not say
 
@@ -41,23 +51,22 @@ class Nominal(NamedTuple):
     gain_Nm_A: tuple[float, ...]
 
 
-def nominal(hardware: str) -> Nominal:
-    """The arm of a hardware profile's name or path.
+def nominal(profile: HardwareProfile) -> Nominal:
+    """The arm of a hardware profile.
 
     Raises:
         InputError: if the profile states no drive gains, or there is no model of the arm.
     """
-    profile = load_hardware(hardware)
     if profile.drive_gain_Nm_A is None:
-        fix = "add joint torque per motor current, one per joint: within 10 % will do"
-        raise InputError("the profile lacks drive_gain_Nm_A", file=hardware, fix=fix)
+        fix = "add joint torque per motor current to it, one per joint: within 10 % will do"
+        raise InputError(f"the hardware profile of the {profile.arm} lacks drive_gain_Nm_A", fix=fix)
     model = mujoco.MjModel.from_xml_path(str(find(profile.arm, data_dir("sim_assets") / "arms", ".xml")))
     chain = serial_chain(model, profile.joints, "flange")
     return Nominal(profile, chain, inertial_parameters(model, profile.joints), profile.drive_gain_Nm_A)
 
 
 def fit_drive(
-    hardware: str,
+    profile: HardwareProfile,
     free: Sequence[tuple[Path, MotionLog]],
     loaded: Sequence[tuple[Path, MotionLog]],
     out: Path,
@@ -68,8 +77,10 @@ def fit_drive(
 ) -> DriveCalibration:
     """Fit logs, judge on the end of the first one, and write `drive.yaml` and `drive.svg` into `out`.
 
+    What is not accepted becomes `candidate.yaml` instead, and leaves an accepted one as it is.
+
     Args:
-        hardware: profile of the arm.
+        profile: of the arm.
         free: files and logs without a load on the flange, at least one.
         loaded: with a load, each with one of its own, named after its file.
         out: directory.
@@ -83,14 +94,19 @@ def fit_drive(
     """
     if not 0.1 <= first <= 0.95:
         raise InputError(f"--first is {first}; 0.1 to 0.95 of a log can be fitted")
-    arm = nominal(hardware)
+    arm = nominal(profile)
+    _must_differ([*free, *loaded])
+    if len({path.stem for path, _ in loaded}) < len(loaded):
+        raise InputError("loads are named after their logs; two have the same name", fix="rename one of the files")
+    if load_kg is not None and not (loaded and 0 < load_kg < np.inf):
+        raise InputError(f"--load-kg {load_kg} is to be the mass, above zero, of what --loaded logs carry")
+    old, old_delay_s = _before(before, arm)
     path, judged = free[0]
     carried = [Carried(log if i else log.between(0.0, first)) for i, (_, log) in enumerate(free)]
     carried += [Carried(log, path.stem, load_kg) for path, log in loaded]
     for (file, _), one in zip([*free, *loaded], carried):
         check(one.log, file)
     found = fit(arm.chain, arm.links, arm.gain_Nm_A, carried, arm.profile.payload_limit_kg or PAYLOAD_KG, on_event)
-    old, old_delay_s = _before(before, arm)
     part = range(round(first * len(judged.time_s)), len(judged.time_s))
     measured = currents(judged, check(judged, path))
     was = at_samples(arm.chain, judged, old, old_delay_s)
@@ -99,7 +115,9 @@ def fit_drive(
     accepted, reason = judge(found.current_delay_s, *errors)
     calibration = DriveCalibration(
         rlaas_drive=1,
-        hardware=arm.profile.arm,
+        hardware=arm.profile,
+        elements=ELEMENTS,
+        speeds_rad_s=SPEEDS,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions={"python": platform.python_version()} | {p: version(p) for p in ("robot_rlaas", "mujoco", "numpy")},
         logs=tuple(_log(one) for one in carried),
@@ -120,11 +138,13 @@ def fit_drive(
         ),
         covariance=_short(found.covariance, 3),
     )
-    write_atomic(out / PICTURE, draw(calibration, judged.time_s[part] - judged.time_s[0], measured[part], now[part]))
+    picture = draw(calibration, judged.time_s[part] - judged.time_s[0], measured[part], now[part])
     content = yaml.safe_dump(
         calibration.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=10_000, allow_unicode=True
     )
-    write_atomic(out / DRIVE, HEAD + content)
+    name = DRIVE if accepted else CANDIDATE
+    write_atomic(out / name, HEAD + content)
+    write_atomic((out / name).with_suffix(".svg"), picture)
     for line in calibration.not_told:
         on_event(f"not told: {line}")
     on_event(f"{'accepted' if accepted else 'not accepted'}: {reason}")
@@ -135,9 +155,15 @@ def load_drive(path: Path) -> DriveCalibration:
     """A drive calibration file, or the one in a directory.
 
     Raises:
-        InputError: with file, line, value and what is allowed.
+        InputError: with file, line, value and what is allowed; if it was not accepted, or is of another friction model.
     """
-    return load_spec(path / DRIVE if path.is_dir() else path, DriveCalibration)
+    file = path / DRIVE if path.is_dir() else path
+    calibration = load_spec(file, DriveCalibration)
+    if not calibration.accepted:
+        raise InputError(f"this calibration was not accepted: {calibration.reason}", file=file, fix="fit another")
+    if (calibration.elements, calibration.speeds_rad_s) != (ELEMENTS, SPEEDS):
+        raise InputError("made by a version with another model of friction", file=file, fix="fit its logs again")
+    return calibration
 
 
 def predict_drive(
@@ -158,7 +184,10 @@ def predict_drive(
     Raises:
         InputError: if the calibration knows no such load.
     """
+    if not 0 < last <= 1:
+        raise InputError(f"--last is {last}; a share above 0 and up to 1 of the log can be foretold")
     arm = nominal(calibration.hardware)
+    usable(log, log.source.file)
     drive = to_drive(calibration, arm.profile.joints, payload)
     predicted = at_samples(arm.chain, log, drive, calibration.current_delay_s)
     rows = range(len(log.time_s) - round(last * len(log.time_s)), len(log.time_s))
@@ -232,6 +261,15 @@ def judge(current_delay_s: float, before: np.ndarray, after: np.ndarray) -> tupl
     if after.mean() >= before.mean():
         return False, f"the relative error of the currents that were not fitted did not fall: {change}"
     return True, f"the relative error of the currents that were not fitted fell {change}"
+
+
+def _must_differ(logs: Sequence[tuple[Path, MotionLog]]) -> None:
+    """The end of the first log is judged on: it must not be fitted under another name."""
+    seen: dict[str, Path] = {}
+    for path, log in logs:
+        if log.source.sha256 in seen:
+            raise InputError(f"the same log as {seen[log.source.sha256]}", file=path, fix="name it once")
+        seen[log.source.sha256] = path
 
 
 def not_told(found: DriveFit, load_known: bool) -> tuple[str, ...]:

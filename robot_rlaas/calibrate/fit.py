@@ -13,6 +13,7 @@ and the directions that the prior holds are named, before the fit to first order
 """
 
 import io
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -42,7 +43,6 @@ AR_ORDER = 5
 HUBER = 2.5  # innovations beyond so many standard deviations weigh less (Huber, 1964)
 SETTLE_S = 0.5  # at the start of a log: what the joints stood under, and where in their friction, nobody measured
 ROUNDS = 5
-OFF_BOUNDS = 0.002  # of its range: how far from a bound each round begins, for one that begins there stays there
 SETTLED = 0.2  # no estimate moved by more than this part of its interval in the last round
 FORESEEN_NOISE_RAD = 1e-4  # of an encoder and of what no model explains, before the residuals tell
 FIRST_SPREAD_RAD = 1e-3  # what the first round takes the residual for
@@ -127,6 +127,7 @@ def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit
 
     if not hasattr(sysid, "optimize"):  # it imports empty without what it needs
         raise InputError("mujoco.sysid cannot be used", fix="pip install robot_rlaas[train]")
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of friction and payloads that are zero: they may be
     of = quantities(arm)
     parameters = sysid.ParameterDict({q.name: sysid.Parameter(q.name, q.nominal, q.low, q.high) for q in of})
     delay_s = _scan_delay(arm, log, of)
@@ -134,11 +135,11 @@ def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit
     for direction in _foreseen(arm, log, of, delay_s):
         on_event(f"this log is not expected to tell {direction}")
     parameters["command_delay_s"].value = np.array([delay_s])
+    parameters.move_off_bounds(fraction=0.01)
     k = len(arm.joints)
     noise = _Noise(np.zeros((k, AR_ORDER)), np.full(k, FIRST_SPREAD_RAD), np.ones(1))
     converged, covariance, half, residual = False, np.zeros((0, 0)), np.zeros(0), np.zeros((0, k))
     for round_number in range(ROUNDS):
-        parameters.move_off_bounds(fraction=OFF_BOUNDS)
         before = parameters.as_vector()
         residual_fn = _residual_fn(arm, log, of, noise)
         parameters, result = sysid.optimize(parameters, residual_fn, verbose=False, output=io.StringIO(), **OPTIMIZER)

@@ -13,7 +13,7 @@ from scipy.interpolate import make_smoothing_spline
 
 from robot_rlaas.assets import data_dir, find
 from robot_rlaas.calibrate.log import read_states
-from robot_rlaas.calibrate.motion import QUANTITIES, MotionLog, describe, load
+from robot_rlaas.calibrate.motion import QUANTITIES, MotionLog, describe, load, need_tables
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile
@@ -26,7 +26,6 @@ TO_SI = {
     "A": 1.0, "mA": 1e-3,
 }  # fmt: skip
 Column = Annotated[int, Field(ge=1)] | str
-NOISE_RAD = 1e-4  # of a position, where velocities have to be made from positions
 LAGS_S = np.arange(-0.05, 0.0501, 0.002)
 
 
@@ -102,7 +101,7 @@ def import_motion(
         path: a CSV or Parquet table, a LeRobot dataset's directory, an MCAP file or a rosbag2 directory of them.
         profile: of the arm that was logged: names and number of its joints.
         columns: what the table's columns mean; MCAP files need none.
-        episode: of a LeRobot dataset.
+        episode: of a LeRobot dataset. An MCAP file's efforts are taken for currents, A, as ur_robot_driver states them.
 
     Raises:
         InputError: with file, line and value.
@@ -136,6 +135,7 @@ def _only_mcap(folder: Path) -> Path:
 
 
 def _table(path: Path, columns: ColumnMap, episode: int) -> Any:
+    need_tables()
     import pandas as pd
 
     try:
@@ -145,7 +145,9 @@ def _table(path: Path, columns: ColumnMap, episode: int) -> Any:
             return pd.read_parquet(path)
         header = 0 if columns.header else None
         return pd.read_csv(path, sep=columns.separator, header=header, skipinitialspace=True, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:  # pandas' errors of parsing are ValueErrors
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError) as error:  # pandas' errors of parsing are ValueErrors
         raise InputError(f"cannot read the table ({error})", file=path) from error
 
 
@@ -165,6 +167,7 @@ def _lerobot_table(folder: Path, episode: int) -> Any:
         if feature["dtype"].startswith("float") and len(feature["shape"]) == 1 and name in frames:
             values = np.array(frames[name].to_list()).reshape(len(frames), -1)
             names = feature.get("names") or range(values.shape[1])
+            names = [one for group in names.values() for one in group] if isinstance(names, dict) else names
             columns |= {f"{name}.{part}": values[:, i] for i, part in enumerate(names)}
     return pd.DataFrame(columns)
 
@@ -197,7 +200,7 @@ def _column(path: Path, table: Any, column: Column, header: bool) -> np.ndarray:
         raise InputError(f"there is no column '{column}'; there are {names}", file=path)
     try:
         return series.to_numpy(float)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         bad = next(i for i, value in enumerate(series) if not _is_number(value))
         message = f"column {column} holds '{series.iloc[bad]}', which is not a number"
         raise InputError(message, file=path, line=bad + (2 if header else 1)) from error
@@ -206,7 +209,7 @@ def _column(path: Path, table: Any, column: Column, header: bool) -> np.ndarray:
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     return True
 
@@ -226,6 +229,8 @@ def _one_clock(
             clean[name] = None
             continue
         rows = np.isfinite(values).all(axis=1) & np.isfinite(clocks[name])
+        if not rows.any():
+            raise InputError(f"there is no number in the columns of {name}", file=path)
         time_s, first = np.unique(clocks[name][rows], return_index=True)
         lost = {"without numbers": int((~rows).sum()), "with a time that stood before": int(rows.sum() - len(time_s))}
         backwards = int((np.diff(clocks[name][rows]) < 0).sum())
@@ -238,6 +243,14 @@ def _one_clock(
     if clean["position"] is None or len(clean["position"][0]) < 10:
         raise InputError("hardly any positions", file=path)
     time_s, position = clean["position"]
+    for name, stream in clean.items():
+        if stream is None:
+            continue
+        shared = (time_s <= stream[0][-1]) & (time_s >= stream[0][0])
+        if not shared.any():
+            begin = f"{name} begins at {stream[0][0]:.3f} s, the positions at {time_s[0]:.3f} s"
+            raise InputError(f"two clocks share no time: {begin}", file=path, fix="give all quantities one clock")
+        time_s, position = time_s[shared], position[shared]
     if clean.get("velocity") is None:
         on_event("no velocities: made from a smoothing spline through the positions")
         splines = [make_smoothing_spline(time_s, column, lam=_smoothing(time_s)) for column in position.T]
@@ -245,7 +258,7 @@ def _one_clock(
     else:
         velocity = _at(time_s, *clean["velocity"])
         lag = _lag_s(time_s, position, velocity)
-        if abs(lag) > 0.5 * np.median(np.diff(time_s)):
+        if LAGS_S[0] < lag < LAGS_S[-1] and abs(lag) > 0.5 * np.median(np.diff(time_s)):
             on_event(f"the velocities lag the positions by {1000 * lag:.0f} ms")
     rest = {name: None if clean.get(name) is None else _at(time_s, *clean[name]) for name in ("current", "command")}
     return MotionLog(joints, time_s, position, velocity, source=source, **rest)
@@ -272,7 +285,13 @@ def _lag_s(time_s: np.ndarray, position: np.ndarray, velocity: np.ndarray) -> fl
 def read_any(
     path: Path, profile: HardwareProfile, columns: ColumnMap | None, on_event: Callable[[str], None]
 ) -> MotionLog:
-    """A motion log, or anything that can be imported as one."""
-    if path.suffix == ".parquet" and columns is None:
-        return load(path)
-    return import_motion(path, profile, columns, on_event=on_event)
+    """A motion log, or anything that can be imported as one, with the joints in the profile's order."""
+    log = load(path) if path.suffix == ".parquet" else import_motion(path, profile, columns, on_event=on_event)
+    if set(log.joints) != set(profile.joints):
+        message = f"the log is of the joints {', '.join(log.joints)}; the arm has {', '.join(profile.joints)}"
+        raise InputError(message, file=path, fix="name the hardware profile of the arm that was logged")
+    order = [log.joints.index(joint) for joint in profile.joints]
+    arrays = {name: getattr(log, name) for name in QUANTITIES}
+    return log._replace(
+        joints=profile.joints, **{name: None if x is None else x[:, order] for name, x in arrays.items()}
+    )

@@ -150,8 +150,13 @@ def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any
     return states, [(at, _command(message, profile, path)) for at, message in found[topics.command]]
 
 
-def read_topics(path: Path, topics: Sequence[str]) -> dict[str, list[tuple[int, Any]]]:
+def read_topics(path: Path, topics: Sequence[str], first: bool = False) -> dict[str, list[tuple[int, Any]]]:
     """What an MCAP file holds on each of these topics: (log time, ns, message) in the order of the log.
+
+    Args:
+        path: of the file.
+        topics: names.
+        first: only the very first message.
 
     Raises:
         InputError: if the file cannot be read, or was cut off.
@@ -165,12 +170,25 @@ def read_topics(path: Path, topics: Sequence[str]) -> dict[str, list[tuple[int, 
             reader = make_reader(file, validate_crcs=True, decoder_factories=[DecoderFactory()])
             for _, channel, message, content in reader.iter_decoded_messages(topics=list(topics)):
                 found[channel.topic].append((message.log_time, content))
+                if first:
+                    break
     except OSError as error:
         raise InputError(f"cannot read the file ({error})", file=path) from error
     except Exception as error:  # decoders and decompressors raise whatever they like
         message = f"not a whole MCAP file: it is damaged or was cut off ({type(error).__name__})"
         raise InputError(message, file=path, fix="record again, and let the recorder close the file") from error
     return found
+
+
+def start_ns(path: Path, profile: HardwareProfile) -> int:
+    """When the first joint state of an MCAP file was logged, ns; zero where there is none.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    topic = profile.topics.joint_states
+    states = read_topics(path, (topic,), first=True)[topic]
+    return states[0][0] if states else 0
 
 
 def _stamp_ns(message: Any) -> int:

@@ -1,12 +1,13 @@
 """A log of a motion with the currents that drove it: on disk one Parquet table, whatever it came from."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from robot_rlaas.calibrate.log import MIN_RANGE_RAD, MIN_RATE_HZ, MIN_REVERSALS, MIN_SAMPLES, reversals
+from robot_rlaas.calibrate.log import MAX_GAP_S, MIN_RANGE_RAD, MIN_RATE_HZ, MIN_REVERSALS, MIN_SAMPLES, reversals
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.files import write_atomic
@@ -67,6 +68,7 @@ def load(path: Path) -> MotionLog:
     Raises:
         InputError: if the file is something else.
     """
+    need_tables()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -94,6 +96,14 @@ def load(path: Path) -> MotionLog:
         raise InputError(message, file=path, fix="make one with 'rlaas calibrate import'") from error
 
 
+def need_tables() -> None:
+    """Raises:
+    InputError: where pandas and pyarrow are not installed.
+    """
+    if find_spec("pandas") is None or find_spec("pyarrow") is None:
+        raise InputError("motion logs need pandas and pyarrow", fix="pip install 'robot_rlaas[train]'")
+
+
 def check(log: MotionLog, path: Path) -> np.ndarray:
     """Refuse a log that cannot tell what a fit would ask of it.
 
@@ -105,11 +115,7 @@ def check(log: MotionLog, path: Path) -> np.ndarray:
     """
     if log.current is None:
         raise InputError("the log holds no motor currents", file=path, fix="import it with a column map that has them")
-    if len(log.time_s) < MIN_SAMPLES:
-        raise InputError(f"{len(log.time_s)} samples; at least {MIN_SAMPLES} are needed", file=path, fix=RECORD)
-    rate = 1.0 / np.median(np.diff(log.time_s))
-    if rate < MIN_RATE_HZ:
-        raise InputError(f"{rate:.1f} Hz; at least {MIN_RATE_HZ:.0f} Hz are needed", file=path, fix=RECORD)
+    usable(log, path)
     turns = [reversals(column) for column in log.position.T]
     faults = [
         f"{joint} keeps one pose ({span:.4f} rad)" if span < MIN_RANGE_RAD else f"{joint} turns round {count} times"
@@ -117,9 +123,30 @@ def check(log: MotionLog, path: Path) -> np.ndarray:
         if span < MIN_RANGE_RAD or count < MIN_REVERSALS
     ]
     if faults:
-        message = f"too little motion, {MIN_REVERSALS} changes of direction are needed: {', '.join(faults)}"
-        raise InputError(message, file=path, fix=RECORD)
+        seconds = log.time_s[-1] - log.time_s[0]
+        message = (
+            f"too little motion in the {seconds:.0f} s that are fitted; each joint must turn {MIN_REVERSALS} times"
+        )
+        raise InputError(f"{message}: {', '.join(faults)}", file=path, fix=RECORD)
     return log.current
+
+
+def usable(log: MotionLog, path: Path | str) -> None:
+    """Refuse a log that is too short, too slow or has holes in it.
+
+    Raises:
+        InputError: naming the fault, and what to record instead.
+    """
+    if len(log.time_s) < MIN_SAMPLES:
+        raise InputError(f"{len(log.time_s)} samples; at least {MIN_SAMPLES} are needed", file=path, fix=RECORD)
+    rate = 1.0 / np.median(np.diff(log.time_s))
+    if rate < MIN_RATE_HZ:
+        raise InputError(f"{rate:.1f} Hz; at least {MIN_RATE_HZ:.0f} Hz are needed", file=path, fix=RECORD)
+    gaps = np.diff(log.time_s)
+    if gaps.max() > MAX_GAP_S:
+        at = log.time_s[int(gaps.argmax())]
+        message = f"nothing for {gaps.max():.2f} s from {at:.3f} s on; {MAX_GAP_S} s are allowed"
+        raise InputError(message, file=path, fix="cut the log there, or record again")
 
 
 def describe(log: MotionLog) -> list[str]:

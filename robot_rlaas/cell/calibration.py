@@ -116,7 +116,7 @@ def load_accepted(path: Path) -> Calibration:
         InputError: if the file cannot be read, is no calibration, says of itself that it was not accepted, or estimates
             what no simulation knows.
     """
-    again = "run `rlaas calibrate` again, or take 'calibration' out of the cell file"
+    again = "run `rlaas calibrate arm` again, or take 'calibration' out of the cell file"
     if not path.is_file():
         raise InputError("there is no such calibration; its path is relative to the cell file", file=path, fix=again)
     calibration = load_spec(path, Calibration)

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import PositiveFloat, model_validator
 
 from robot_rlaas.cell.calibration import DataFile, Estimate
+from robot_rlaas.cell.hardware import HardwareProfile
 from robot_rlaas.cell.spec import NonNegative
 from robot_rlaas.cell.strict_yaml import Spec
 
@@ -36,17 +37,20 @@ class DriveCalibration(Spec):
 
         (rigid-body torque + armature a + viscous v + sum curve tanh(v / speed) + sum slip z + load |torque| z) / gain
 
-    plus an offset, with z in [-1, 1] the states of `elements` (see calibrate/drive.py), the first one for the load.
+    plus an offset, with z in [-1, 1] the states of `elements`, each a way to slip, rad, and a memory at rest, s (see
+    calibrate/drive.py), the first one for the load.
     """
 
     rlaas_drive: Literal[1]
-    hardware: str
+    hardware: HardwareProfile
     date: str
     versions: dict[str, str]
     logs: tuple[DriveLog, ...]
     heldout: CurrentError
     accepted: bool
     reason: str
+    elements: tuple[tuple[float, float], ...]
+    speeds_rad_s: tuple[float, ...]
     current_delay_s: float
     not_told: tuple[str, ...]
     estimates: tuple[Estimate, ...]

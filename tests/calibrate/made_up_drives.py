@@ -9,8 +9,9 @@ from robot_rlaas.calibrate.drive_run import nominal
 from robot_rlaas.calibrate.motion import MotionLog
 from robot_rlaas.calibrate.rigid_body import from_shape, to_shape
 from robot_rlaas.cell.calibration import DataFile
+from robot_rlaas.cell.hardware import load_hardware
 
-ARM = nominal("ur10e")
+ARM = nominal(load_hardware("ur10e"))
 NOISE_A = np.array([0.08, 0.12, 0.06, 0.02, 0.02, 0.02])
 RATE_HZ = 125
 
@@ -46,7 +47,9 @@ def log(
     angle = rates[:, None] * t[:, None, None] + phase.T[:, :, None].transpose(2, 1, 0)
     position = middle + np.sum(size * np.sin(angle), axis=1)
     velocity = np.sum(size * rates[:, None] * np.cos(angle), axis=1)
-    made = MotionLog(ARM.profile.joints, t, position, velocity, None, None, DataFile(file="made up", sha256="0" * 64))
+    made = MotionLog(
+        ARM.profile.joints, t, position, velocity, None, None, DataFile(file="made up", sha256=rng.bytes(32).hex())
+    )
     moved = motion(ARM.chain, made)
     current = CubicSpline(moved.time_s + t[0] + delay_s, predict(moved, drive))(t)
     white = rng.normal(size=current.shape)

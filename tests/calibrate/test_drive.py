@@ -84,7 +84,12 @@ def test_another_motion_is_foretold(found, logs) -> None:
 
 def test_the_file_says_what_the_fit_said(tmp_path, logs) -> None:
     written = fit_drive(
-        "ur10e", [(Path("free.parquet"), logs[0])], [(Path("load.parquet"), logs[1])], tmp_path, LOAD_KG, on_event=quiet
+        ARM.profile,
+        [(Path("free.parquet"), logs[0])],
+        [(Path("load.parquet"), logs[1])],
+        tmp_path,
+        LOAD_KG,
+        on_event=quiet,
     )
     read = load_drive(tmp_path)
     assert read == written
@@ -98,15 +103,33 @@ def test_the_file_says_what_the_fit_said(tmp_path, logs) -> None:
     assert len(out.read_text().splitlines()) == len(logs[1].time_s) + 1
     with pytest.raises(InputError, match="knows no load 'other'; it knows load"):
         predict_drive(read, logs[1], out, payload="other")
+    for last in (0.0, 1.5):
+        with pytest.raises(InputError, match="--last is"):
+            predict_drive(read, logs[1], out, last=last)
 
 
 def test_only_a_better_calibration_is_accepted(tmp_path, logs) -> None:
-    good, bad = tmp_path / "good", tmp_path / "bad"
+    good = tmp_path / "good"
     free = [(Path("free.parquet"), logs[0])]
-    assert fit_drive("ur10e", free, [], good, on_event=quiet).accepted
-    worse = fit_drive("ur10e", free, [], bad, first=0.3, before=good, on_event=quiet)
+    assert fit_drive(ARM.profile, free, [], good, on_event=quiet).accepted
+    worse = fit_drive(ARM.profile, free, [], good, first=0.3, before=good, on_event=quiet)
     assert not worse.accepted
     assert "did not fall" in worse.reason
+    assert load_drive(good).accepted
+    with pytest.raises(InputError, match="was not accepted: the relative error"):
+        load_drive(good / "candidate.yaml")
+
+
+def test_what_would_flatter_the_result_is_refused(tmp_path, logs) -> None:
+    free, load = (Path("free.parquet"), logs[0]), (Path("load.parquet"), logs[1])
+    with pytest.raises(InputError, match=r"again\.parquet: the same log as free\.parquet"):
+        fit_drive(ARM.profile, [free, (Path("again.parquet"), logs[0])], [], tmp_path)
+    with pytest.raises(InputError, match="two have the same name"):
+        fit_drive(ARM.profile, [free], [load, (Path("b/load.parquet"), logs[2])], tmp_path)
+    for kg, loaded in ((4.0, []), (0.0, [load]), (float("nan"), [load])):
+        with pytest.raises(InputError, match="--load-kg"):
+            fit_drive(ARM.profile, [free], loaded, tmp_path, kg)
+    assert not list(tmp_path.iterdir())
 
 
 def test_clocks_that_are_far_apart_are_told() -> None:
@@ -123,6 +146,7 @@ def test_clocks_that_are_far_apart_are_told() -> None:
         (lambda log: log._replace(current=None), "no motor currents"),
         (lambda log: log.between(0, 0.01), "at least 100 are needed"),
         (lambda log: log._replace(time_s=8.0 * log.time_s), "at least 30 Hz are needed"),
+        (lambda log: log._replace(time_s=log.time_s + 5.0 * (log.time_s > 20)), "nothing for 5.0"),
         (lambda log: log._replace(position=0 * log.position), "keeps one pose"),
         (lambda log: log._replace(position=log.time_s[:, None] * np.ones(6)), "turns round 0 times"),
     ],
@@ -140,7 +164,7 @@ def test_a_real_ur10e_is_foretold(tmp_path) -> None:
         import_motion(REAL / f"{name}.csv", ARM.profile, columns, on_event=quiet)
         for name in ("excitation_50s_12harmonics", "excitation_unloaded")
     )
-    calibration = fit_drive("ur10e", [(Path("long.csv"), long)], [], tmp_path, on_event=quiet)
+    calibration = fit_drive(ARM.profile, [(Path("long.csv"), long)], [], tmp_path, on_event=quiet)
     assert calibration.heldout.mean_after <= 0.11
     error = predict_drive(calibration, other, tmp_path / "other.csv")
     assert error is not None

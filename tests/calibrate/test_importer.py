@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hidden_plant import Motion, write_mcap
 
-from robot_rlaas.calibrate.importer import ColumnMap, import_motion, load_columns
+from robot_rlaas.calibrate.importer import ColumnMap, import_motion, load_columns, read_any
 from robot_rlaas.calibrate.motion import load, save
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import load_hardware
@@ -47,10 +47,25 @@ def table(late_s: float = 0.0) -> np.ndarray:
 
 def test_units_names_and_clocks_of_their_own(tmp_path, columns) -> None:
     log = import_motion(write(tmp_path / "log.csv", table(late_s=0.033)), PROFILE, columns, on_event=lambda _: None)
-    np.testing.assert_allclose(log.time_s, T, atol=1e-9)
-    np.testing.assert_allclose(log.position, Q, atol=1e-6)
+    np.testing.assert_allclose(log.time_s, T[4:], atol=1e-9)  # before that there are no currents
+    np.testing.assert_allclose(log.position, Q[4:], atol=1e-6)
     assert log.current is not None
-    np.testing.assert_allclose(log.current[10:-10], Q[10:-10], atol=2e-3)
+    np.testing.assert_allclose(log.current[:-10], Q[4:-10], atol=2e-3)
+
+
+def test_clocks_that_share_no_time_are_refused(tmp_path, columns) -> None:
+    with pytest.raises(InputError, match=r"current begins at 100\.000 s, the positions at 0\.000 s"):
+        import_motion(write(tmp_path / "log.csv", table(late_s=100.0)), PROFILE, columns)
+
+
+def test_joints_are_taken_by_name(tmp_path, columns) -> None:
+    log = import_motion(write(tmp_path / "log.csv", table()), PROFILE, columns, on_event=lambda _: None)
+    path = tmp_path / "log.parquet"
+    save(log._replace(joints=log.joints[::-1]), path)
+    np.testing.assert_array_equal(read_any(path, PROFILE, None, print).position, log.position[:, ::-1])
+    save(log._replace(joints=("other", *log.joints[1:])), path)
+    with pytest.raises(InputError, match="the log is of the joints other, shoulder_lift_joint"):
+        read_any(path, PROFILE, None, print)
 
 
 def test_faults_of_the_clock_are_mended_and_told(tmp_path, columns) -> None:
