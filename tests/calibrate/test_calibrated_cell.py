@@ -116,7 +116,7 @@ def test_a_calibration_that_is_not_there_is_refused(named):
 def test_a_calibration_that_was_not_accepted_is_refused(named, workcell, loaded):
     refused = known(workcell, loaded).model_copy(update={"accepted": False, "reason": "it did not settle"})
     save(refused, named.parent / "found" / "calibration.yaml")
-    message = r"(?s)calibration\.yaml: .*not accepted: it did not settle.*fix: run `rlaas calibrate` again"
+    message = r"(?s)calibration\.yaml: .*not accepted: it did not settle.*fix: run `rlaas calibrate arm` again"
     with pytest.raises(InputError, match=message):
         load_cell(str(named))
 
