@@ -16,6 +16,7 @@ import yaml
 from scipy import stats
 
 from robot_rlaas.calibrate.log import by_name, read_topics
+from robot_rlaas.calibrate.rounding import short
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.contact import ContactFigure, ContactReport
 from robot_rlaas.cell.errors import InputError
@@ -84,9 +85,10 @@ def learn_contact(
     Raises:
         InputError: if a log cannot be read, or they hold too few insertions.
     """
-    if len({sha256_file(path) for path in logs if path.is_file()}) < len([path for path in logs if path.is_file()]):
-        raise InputError("the same log twice", file=logs[0], fix="name each log once")
     attempts = [attempt for path in logs for attempt in read_attempts(path, workcell, plate_topic)]
+    files = tuple(DataFile(file=path.name, sha256=sha256_file(path)) for path in logs)
+    if len({file.sha256 for file in files}) < len(files):
+        raise InputError("the same log twice", file=logs[0], fix="name each log once")
     seats = np.array([seat for seat in (_seat(cell, attempt) for attempt in attempts) if seat is not None])
     if len(seats) < LEAST_ATTEMPTS:
         message = f"{len(seats)} insertions in {len(attempts)} attempts; at least {LEAST_ATTEMPTS} are needed"
@@ -97,7 +99,7 @@ def learn_contact(
         cell=cell.name,
         cell_hash=cell.hash,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        logs=tuple(DataFile(file=path.name, sha256=sha256_file(path)) for path in logs),
+        logs=files,
         attempts=len(attempts),
         inserted=len(seats),
         figures=figures,
@@ -237,10 +239,10 @@ def _offset_and_scatter(
         ContactFigure(
             name=f"{name}: scatter",
             unit=unit,
-            value=_short(scatter),
-            lower_95=_short(bounds[0]),
-            upper_95=_short(bounds[1]),
-            allowed=(0.0, _short(spread)),
+            value=short(scatter, 5),
+            lower_95=short(bounds[0], 5),
+            upper_95=short(bounds[1], 5),
+            allowed=(0.0, short(spread, 5)),
             within=bool(bounds[0] <= spread),
         ),
     ]
@@ -253,10 +255,10 @@ def _mean(name: str, unit: str, values: np.ndarray, allowed: tuple[float, float]
     return ContactFigure(
         name=name,
         unit=unit,
-        value=_short(mean),
-        lower_95=_short(mean - half),
-        upper_95=_short(mean + half),
-        allowed=(_short(allowed[0]), _short(allowed[1])),
+        value=short(mean, 5),
+        lower_95=short(mean - half, 5),
+        upper_95=short(mean + half, 5),
+        allowed=(short(allowed[0], 5), short(allowed[1], 5)),
         within=mean + half >= allowed[0] and mean - half <= allowed[1],
     )
 
@@ -275,7 +277,3 @@ def _finding(figure: ContactFigure) -> str:
 def _six(message: Any) -> list[float]:
     force, torque = message.wrench.force, message.wrench.torque
     return [force.x, force.y, force.z, torque.x, torque.y, torque.z]
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.5g}")

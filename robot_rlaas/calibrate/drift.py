@@ -19,6 +19,7 @@ from pydantic import ValidationError, model_validator
 
 from robot_rlaas.calibrate.log import start_ns
 from robot_rlaas.calibrate.production import LEAST_INFORMATION, Score, Scorer, Suspect, read_cycles
+from robot_rlaas.calibrate.rounding import short
 from robot_rlaas.cell.calibration import Calibration, Sha256
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
@@ -223,7 +224,7 @@ def update(watch: Watch, score: Score, suspects: tuple[Suspect, ...]) -> Watch:
         return watch.model_copy(update={"cycles": number, "reference": _add(watch.reference, score)})
     before = np.array(watch.level)
     level = np.maximum(0.0, before + step(watch.reference, score.value, score.response))
-    cycle = Cycle(number=number, value=_short(score.value), response=_short(score.response), level=_short(level))
+    cycle = Cycle(number=number, value=short(score.value, 5), response=short(score.response, 5), level=short(level, 5))
     watch = watch.model_copy(
         update={
             "cycles": number,
@@ -349,10 +350,6 @@ def _tell_reference(watch: Watch, suspects: tuple[Suspect, ...]) -> str:
         differs = f"{suspects[best]} by {size * suspects[best].change:+.3g}"
         text += f"; the arm already differs from its calibration, most likely in {differs}: calibrate again"
     return text
-
-
-def _short(values: np.ndarray) -> Vector:
-    return tuple(float(f"{value:.5g}") for value in values)
 
 
 def _hash(calibration: Calibration) -> str:

@@ -14,7 +14,8 @@ from scipy.linalg import block_diag, cho_factor, cho_solve, solve_triangular
 from scipy.optimize import nnls
 
 from robot_rlaas.calibrate.drive import FRICTION, Drive, Motion, columns, motion, predict, resample, torque_Nm
-from robot_rlaas.calibrate.motion import MotionLog
+from robot_rlaas.calibrate.motion import MotionLog, check
+from robot_rlaas.calibrate.parameters import IDENTIFIABLE
 from robot_rlaas.calibrate.rigid_body import PARAMETERS, from_shape, shape_slope, to_shape
 from robot_rlaas.cell.calibration import Estimate
 from robot_rlaas.control.kinematics import SerialChain
@@ -30,7 +31,6 @@ LOAD_SPREAD = (1.0, *3 * [0.15], *3 * [0.7], *3 * [0.7])
 KNOWN_MASS_SPREAD = 0.005
 FRICTION_SPREAD = {"armature": 0.3, "viscous": 2.0, "load": 0.3}  # in parts of the joint's typical torque; others 1
 OFFSET_SPREAD = 0.03  # in parts of the joint's typical current
-IDENTIFIABLE = 0.4  # the posterior's standard deviation is at most this part of the prior's
 
 
 class Carried(NamedTuple):
@@ -57,6 +57,14 @@ class DriveFit(NamedTuple):
     current_delay_s: float
     estimates: tuple[Estimate, ...]
     covariance: np.ndarray
+
+
+class _Data(NamedTuple):
+    """What is fitted, log by log: motions, the names of their loads, and currents (T, k), A."""
+
+    motions: list[Motion]
+    payloads: list[str | None]
+    currents: list[np.ndarray]
 
 
 class _Layout(NamedTuple):
@@ -130,27 +138,28 @@ def fit(
         payload_limit_kg: what a load may weigh at most.
         on_event: gets a line about each step.
     """
-    currents = [_currents(log) for log, _, _ in logs]
+    currents = [check(carried.log, carried.log.source.file) for carried in logs]
     motions = [_thin(motion(chain, carried.log)) for carried in logs]
     typical = np.sqrt(np.mean(np.concatenate([resample(c.log, i) for c, i in zip(logs, currents)]) ** 2, axis=0))
     layout = _layout(nominal, np.array(gain_Nm_A), typical, logs, payload_limit_kg)
     names = [carried.payload for carried in logs]
 
-    def measured(delay_s: float) -> list[np.ndarray]:
-        return [resample(carried.log, current, delay_s)[::THIN] for carried, current in zip(logs, currents)]
+    def data(delay_s: float) -> _Data:
+        late = [resample(carried.log, current, delay_s)[::THIN] for carried, current in zip(logs, currents)]
+        return _Data(motions, names, late)
 
     noise = 0.1 * typical
-    x, _ = _solve(layout, motions, names, measured(0.0), noise, layout.mean)
-    costs = [_solve(layout, motions, names, measured(float(delay)), noise, x, steps=1)[1] for delay in DELAYS_S]
+    x, _ = _solve(layout, data(0.0), noise, layout.mean)
+    costs = [_solve(layout, data(float(delay)), noise, x, steps=1)[1] for delay in DELAYS_S]
     delay_s = _minimum(DELAYS_S, np.array(costs))
     on_event(f"currents are stated {1000 * delay_s:.1f} ms after their motion")
-    late = measured(delay_s)
+    late = data(delay_s)
     H = np.eye(len(x))
     for _ in range(ROUNDS):
-        x, _ = _solve(layout, motions, names, late, noise, x)
-        residual = [predict(m, layout.drive(x, name)) - y for m, name, y in zip(motions, names, late)]
+        x, _ = _solve(layout, late, noise, x)
+        residual = [predict(m, layout.drive(x, name)) - y for m, name, y in zip(*late)]
         noise = _noise(residual)
-        H, _ = _normal(layout, motions, names, late, noise, x)
+        H, _ = _normal(layout, late, noise, x)
         rms = np.sqrt(np.mean(np.concatenate(residual) ** 2, axis=0)) / typical
         on_event(f"relative error {rms.mean():.4f} on what is fitted")
     free = x > layout.low
@@ -163,12 +172,6 @@ def fit(
 
 def _thin(moved: Motion) -> Motion:
     return Motion(*(field[::THIN] for field in moved))
-
-
-def _currents(log: MotionLog) -> np.ndarray:
-    if log.current is None:
-        raise ValueError("the log holds no currents")
-    return log.current
 
 
 def _layout(
@@ -205,20 +208,18 @@ def _layout(
 
 def _solve(
     layout: _Layout,
-    motions: Sequence[Motion],
-    payloads: Sequence[str | None],
-    currents: Sequence[np.ndarray],
+    data: _Data,
     noise_A: np.ndarray,
     x: np.ndarray,
     steps: int = STEPS,
 ) -> tuple[np.ndarray, float]:
     """The posterior's mode from x on, and twice its negative logarithm there, but for a constant."""
     for _ in range(steps):
-        H, g = _normal(layout, motions, payloads, currents, noise_A, x)
+        H, g = _normal(layout, data, noise_A, x)
         x = layout.spread * _bounded(
             H * layout.spread * layout.spread[:, None], (g + H @ x) * layout.spread, layout.low == 0.0
         )
-    residual = [(predict(m, layout.drive(x, p)) - y) / noise_A for m, p, y in zip(motions, payloads, currents)]
+    residual = [(predict(m, layout.drive(x, p)) - y) / noise_A for m, p, y in zip(*data)]
     prior = (x - layout.mean) / layout.spread
     return x, float(sum(np.sum(r**2) for r in residual) + prior @ prior)
 
@@ -237,9 +238,7 @@ def _bounded(H: np.ndarray, r: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 def _normal(
     layout: _Layout,
-    motions: Sequence[Motion],
-    payloads: Sequence[str | None],
-    currents: Sequence[np.ndarray],
+    data: _Data,
     noise_A: np.ndarray,
     x: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -249,7 +248,7 @@ def _normal(
     g = (layout.mean - x) / layout.spread**2
     slopes = shape_slope(x[layout.bodies].reshape(-1, 10))
     links = block_diag(*slopes[:k])
-    for moved, payload, current in zip(motions, payloads, currents):
+    for moved, payload, current in zip(*data):
         drive = layout.drive(x, payload)
         torque = torque_Nm(moved, drive)
         parts = columns(moved, torque)

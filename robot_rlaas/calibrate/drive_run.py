@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -20,6 +20,7 @@ from robot_rlaas.calibrate.drive import (
     RATE_HZ,
     SPEEDS,
     Drive,
+    Motion,
     motion,
     predict,
     relative_error,
@@ -29,6 +30,7 @@ from robot_rlaas.calibrate.drive_fit import DELAYS_S, Carried, DriveFit, fit
 from robot_rlaas.calibrate.drive_plot import draw
 from robot_rlaas.calibrate.motion import MotionLog, check, usable
 from robot_rlaas.calibrate.rigid_body import PARAMETERS, inertial_parameters
+from robot_rlaas.calibrate.rounding import short, short_estimate
 from robot_rlaas.cell.drive import CurrentError, DriveCalibration, DriveLog
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile
@@ -109,8 +111,9 @@ def fit_drive(
     found = fit(arm.chain, arm.links, arm.gain_Nm_A, carried, arm.profile.payload_limit_kg or PAYLOAD_KG, on_event)
     part = range(round(first * len(judged.time_s)), len(judged.time_s))
     measured = currents(judged, check(judged, path))
-    was = at_samples(arm.chain, judged, old, old_delay_s)
-    now = at_samples(arm.chain, judged, found.drive, found.current_delay_s)
+    moved = motion(arm.chain, judged)
+    was = at_samples(moved, judged, old, old_delay_s)
+    now = at_samples(moved, judged, found.drive, found.current_delay_s)
     errors = [relative_error(predicted[part], measured[part]) for predicted in (was, now)]
     accepted, reason = judge(found.current_delay_s, *errors)
     calibration = DriveCalibration(
@@ -121,22 +124,13 @@ def fit_drive(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions={"python": platform.python_version()} | {p: version(p) for p in ("robot_rlaas", "mujoco", "numpy")},
         logs=tuple(_log(one) for one in carried),
-        heldout=CurrentError(
-            source=judged.source,
-            joints=arm.profile.joints,
-            before=_short(errors[0]),
-            after=_short(errors[1]),
-            mean_before=_short(errors[0].mean()),
-            mean_after=_short(errors[1].mean()),
-        ),
+        heldout=_current_error(judged, *errors),
         accepted=accepted,
         reason=reason,
-        current_delay_s=_short(found.current_delay_s),
+        current_delay_s=short(found.current_delay_s),
         not_told=not_told(found, load_kg is not None and bool(loaded)),
-        estimates=tuple(
-            e.model_copy(update={name: _short(getattr(e, name)) for name in _NUMBERS}) for e in found.estimates
-        ),
-        covariance=_short(found.covariance, 3),
+        estimates=tuple(map(short_estimate, found.estimates)),
+        covariance=short(found.covariance, 3),
     )
     picture = draw(calibration, judged.time_s[part] - judged.time_s[0], measured[part], now[part])
     content = yaml.safe_dump(
@@ -189,7 +183,8 @@ def predict_drive(
     arm = nominal(calibration.hardware)
     usable(log, log.source.file)
     drive = to_drive(calibration, arm.profile.joints, payload)
-    predicted = at_samples(arm.chain, log, drive, calibration.current_delay_s)
+    moved = motion(arm.chain, log)
+    predicted = at_samples(moved, log, drive, calibration.current_delay_s)
     rows = range(len(log.time_s) - round(last * len(log.time_s)), len(log.time_s))
     columns = {"time_s": log.time_s}
     for j, joint in enumerate(arm.profile.joints):
@@ -205,22 +200,13 @@ def predict_drive(
     write_atomic(out, text.getvalue())
     if log.current is None:
         return None
-    published = _published(arm)
-    measured = currents(log, log.current)
-    errors = [relative_error(x[rows], measured[rows]) for x in (at_samples(arm.chain, log, published, 0.0), predicted)]
-    return CurrentError(
-        source=log.source,
-        joints=arm.profile.joints,
-        before=tuple(errors[0]),
-        after=tuple(errors[1]),
-        mean_before=float(errors[0].mean()),
-        mean_after=float(errors[1].mean()),
-    )
+    published, measured = at_samples(moved, log, _published(arm), 0.0), currents(log, log.current)
+    errors = [relative_error(x[rows], measured[rows]) for x in (published, predicted)]
+    return _current_error(log, *errors)
 
 
-def at_samples(chain: SerialChain, log: MotionLog, drive: Drive, delay_s: float) -> np.ndarray:
+def at_samples(moved: Motion, log: MotionLog, drive: Drive, delay_s: float) -> np.ndarray:
     """Predicted currents (T, k), A, at the log's times, as stated `delay_s` after their motion."""
-    moved = motion(chain, log)
     own_s = log.time_s - log.time_s[0] - delay_s
     return np.stack([np.interp(own_s, moved.time_s, column) for column in predict(moved, drive).T], axis=1)
 
@@ -261,6 +247,17 @@ def judge(current_delay_s: float, before: np.ndarray, after: np.ndarray) -> tupl
     if after.mean() >= before.mean():
         return False, f"the relative error of the currents that were not fitted did not fall: {change}"
     return True, f"the relative error of the currents that were not fitted fell {change}"
+
+
+def _current_error(log: MotionLog, before: np.ndarray, after: np.ndarray) -> CurrentError:
+    return CurrentError(
+        source=log.source,
+        joints=log.joints,
+        before=short(before),
+        after=short(after),
+        mean_before=short(before.mean()),
+        mean_after=short(after.mean()),
+    )
 
 
 def _must_differ(logs: Sequence[tuple[Path, MotionLog]]) -> None:
@@ -309,13 +306,3 @@ def _published(arm: Nominal) -> Drive:
 def _log(one: Carried) -> DriveLog:
     seconds = float(one.log.time_s[-1] - one.log.time_s[0])
     return DriveLog(source=one.log.source, seconds=seconds, payload=one.payload, payload_kg=one.payload_kg)
-
-
-_NUMBERS = ("nominal", "value", "lower_95", "upper_95")
-
-
-def _short(value: Any, digits: int = 6) -> Any:
-    """A number, or every one of an array, at so many significant digits: what is written is what is meant."""
-    if np.ndim(value):
-        return tuple(_short(one, digits) for one in value)
-    return float(f"{value:.{digits}g}")

@@ -104,7 +104,7 @@ def need_tables() -> None:
         raise InputError("motion logs need pandas and pyarrow", fix="pip install 'robot_rlaas[train]'")
 
 
-def check(log: MotionLog, path: Path) -> np.ndarray:
+def check(log: MotionLog, path: Path | str) -> np.ndarray:
     """Refuse a log that cannot tell what a fit would ask of it.
 
     Returns:

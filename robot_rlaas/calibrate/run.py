@@ -5,7 +5,6 @@ import platform
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from robot_rlaas.calibrate.calibration import save
 from robot_rlaas.calibrate.fit import Fit, fit
 from robot_rlaas.calibrate.log import JointLog, read_log
 from robot_rlaas.calibrate.plot import draw
+from robot_rlaas.calibrate.rounding import short, short_estimate
 from robot_rlaas.cell.calibration import Calibration, DataFile, TrackingError
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
@@ -59,8 +59,8 @@ def calibrate(
         accepted=accepted,
         reason=reason,
         heldout=error,
-        estimates=tuple(e.model_copy(update=_short(e.model_dump(include=_NUMBERS))) for e in found.estimates),
-        covariance=_short(found.covariance.tolist()),
+        estimates=tuple(map(short_estimate, found.estimates)),
+        covariance=short(found.covariance),
         undetermined=found.undetermined,
     )
     write_atomic(out / PICTURE, draw(calibration, heldout, before, after))
@@ -76,10 +76,10 @@ def tracking_error(
     before, after = (1000 * np.sqrt(np.mean((log.q_rad - q) ** 2, axis=0)) for q in (before_rad, after_rad))
     return TrackingError(
         joints=joints,
-        before_mrad=_short(before.tolist()),
-        after_mrad=_short(after.tolist()),
-        mean_before_mrad=_short(float(before.mean())),
-        mean_after_mrad=_short(float(after.mean())),
+        before_mrad=short(before),
+        after_mrad=short(after),
+        mean_before_mrad=short(before.mean()),
+        mean_after_mrad=short(after.mean()),
     )
 
 
@@ -93,13 +93,3 @@ def judge(found: Fit, error: TrackingError) -> tuple[bool, str]:
     if error.mean_after_mrad >= error.mean_before_mrad:
         return False, f"the tracking error on the held-out log did not fall: {change}"
     return True, f"the tracking error on the held-out log fell {change}"
-
-
-_NUMBERS = {"nominal", "value", "lower_95", "upper_95"}
-
-
-def _short(value: Any) -> Any:
-    """Every number at six significant digits: what is written is what is meant."""
-    if isinstance(value, dict):
-        return {key: _short(v) for key, v in value.items()}
-    return [_short(v) for v in value] if isinstance(value, list) else float(f"{value:.6g}")

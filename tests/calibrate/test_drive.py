@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up_drives import ARM, drives, log
 
-from robot_rlaas.calibrate.drive import ELEMENTS, relative_error, slipping
+from robot_rlaas.calibrate.drive import ELEMENTS, motion, relative_error, slipping
 from robot_rlaas.calibrate.drive_fit import Carried, DriveFit, fit
 from robot_rlaas.calibrate.drive_run import at_samples, currents, fit_drive, judge, load_drive, predict_drive
 from robot_rlaas.calibrate.importer import import_motion, load_columns
@@ -78,7 +78,7 @@ def test_intervals_hold_the_truth(found, truth) -> None:
 
 def test_another_motion_is_foretold(found, logs) -> None:
     judged = logs[2]
-    predicted = at_samples(ARM.chain, judged, found.drive, found.current_delay_s)
+    predicted = at_samples(motion(ARM.chain, judged), judged, found.drive, found.current_delay_s)
     assert relative_error(predicted, currents(judged, check(judged, Path()))).max() < 0.05
 
 
