@@ -56,6 +56,14 @@ class Options(NamedTuple):
     out: Path
 
 
+class Judged(NamedTuple):
+    """A policy's rate of success in a cell, its lower bound, and whether every requirement passes."""
+
+    success: float
+    lower_95: float
+    passed: bool
+
+
 class Turn(NamedTuple):
     """One row of the table.
 
@@ -72,7 +80,7 @@ class Turn(NamedTuple):
         decision: "keep"; "tune" or "record demonstrations" where a requirement does not pass; "look at the arm" where
             all pass in the model and the arm contradicts it.
         evidence: one line.
-        tuned: success, lower_95 and passed of the tuned policy, if there was a tuning.
+        tuned: the same of the tuned policy, if there was a tuning.
         cell, policy: what the next turn begins with.
         wall_s, core_s: what the turn cost.
     """
@@ -92,7 +100,7 @@ class Turn(NamedTuple):
     passed: bool
     decision: str
     evidence: str
-    tuned: tuple[float, float, bool] | None
+    tuned: Judged | None
     cell: str
     policy: str
     wall_s: float
@@ -155,24 +163,24 @@ def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch:
     if found.accepted:
         cell = str(_with_calibration(Path(cell), folder / "calibration" / CALIBRATION, folder / "cell.yaml"))
     plan = Plan(o.budget, sequential=True, held_out=0)
-    report = _judged(cell, policy, seed, plan, folder / "qualification", watch)
+    now = _judged(cell, policy, seed, plan, folder / "qualification", watch)
     decision, evidence, tuned = "keep", "every requirement passes in the cell as it is now known", None
     rate = load_cell(cell).requirements.success.rate
-    if report["passed"] and stats.binom.cdf(deployed["successes"], o.attempts, rate) < CONTRADICTS:
+    if now.passed and stats.binom.cdf(deployed["successes"], o.attempts, rate) < CONTRADICTS:
         decision = "look at the arm"
         evidence = (
             f"the model foretells success, the arm had {deployed['successes']} of {o.attempts} {stopped}".rstrip()
         )
-    if not report["passed"]:
+    if not now.passed:
         better = _tune(o, cell, policy, seed, folder, watch)
-        tuned = _figures(_judged(cell, better, seed, plan, folder / "qualification_tuned", watch))
+        tuned = _judged(cell, better, seed, plan, folder / "qualification_tuned", watch)
         evidence = qualification.compare_policies(
             cell, [str(policy), str(better)], seed, min(COMPARED, o.budget), False, folder / "comparison.json", watch
         ).text
-        decision = "tune" if tuned[2] else "record demonstrations"
-        if tuned[2] or tuned[0] > report["success"]:
+        decision = "tune" if tuned.passed else "record demonstrations"
+        if tuned.passed or tuned.success > now.success:
             policy = better
-        if not tuned[2]:
+        if not tuned.passed:
             evidence += f"; the starts that fail: {folder / 'qualification_tuned' / 'failures.json'}"
     cost = meter.read()
     return Turn(
@@ -186,9 +194,9 @@ def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch:
         error_after_mrad=found.heldout.mean_after_mrad,
         accepted=found.accepted,
         reason=found.reason,
-        success=report["success"],
-        lower_95=report["lower_95"],
-        passed=report["passed"],
+        success=now.success,
+        lower_95=now.lower_95,
+        passed=now.passed,
         decision=decision,
         evidence=evidence,
         tuned=tuned,
@@ -211,14 +219,10 @@ def _deployed(o: Options, folder: Path, seed: int, watch: Watch) -> tuple[dict[s
     return json.loads((folder / "deployment" / "deployment.json").read_text()), ""
 
 
-def _judged(cell: str, policy: Path, seed: int, plan: Plan, out: Path, watch: Watch) -> dict[str, Any]:
+def _judged(cell: str, policy: Path, seed: int, plan: Plan, out: Path, watch: Watch) -> Judged:
     result = qualification.qualify(cell, policy, seed, plan, out, watch)
     success = json.loads((out / "report.json").read_text())["success"]
-    return {"success": success["rate"], "lower_95": success["lower_95"], "passed": result.passed}
-
-
-def _figures(report: dict[str, Any]) -> tuple[float, float, bool]:
-    return report["success"], report["lower_95"], report["passed"]
+    return Judged(success["rate"], success["lower_95"], result.passed)
 
 
 def _tune(o: Options, cell: str, policy: Path, seed: int, folder: Path, watch: Watch) -> Path:
@@ -247,7 +251,7 @@ def _finished(path: Path, key: str) -> Turn | None:
     try:
         content = json.loads(path.read_text())
         tuned = content.pop("tuned")
-        turn = Turn(**content, tuned=None if tuned is None else tuple(tuned))
+        turn = Turn(**content, tuned=None if tuned is None else Judged(*tuned))
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if turn.key != key:
@@ -257,7 +261,7 @@ def _finished(path: Path, key: str) -> Turn | None:
 
 def _row(turn: Turn) -> str:
     """The turn in one line."""
-    tuned = "" if turn.tuned is None else f", tuned {turn.tuned[0]:.1%} (at least {turn.tuned[1]:.1%})"
+    tuned = "" if turn.tuned is None else f", tuned {turn.tuned.success:.1%} (at least {turn.tuned.lower_95:.1%})"
     return (
         f"turn {turn.turn}: arm {turn.arm_successes}/{turn.attempts}, model {turn.error_before_mrad:.2f} -> "
         f"{turn.error_after_mrad:.2f} mrad {'accepted' if turn.accepted else 'refused'}, success {turn.success:.1%} "

@@ -71,7 +71,6 @@ class ColumnMap(Spec):
     position: Quantity
     velocity: Quantity | None = None
     current: Quantity | None = None
-    command: Quantity | None = None
 
     @model_validator(mode="after")
     def _units(self) -> "ColumnMap":
@@ -260,8 +259,8 @@ def _one_clock(
         lag = _lag_s(time_s, position, velocity)
         if LAGS_S[0] < lag < LAGS_S[-1] and abs(lag) > 0.5 * np.median(np.diff(time_s)):
             on_event(f"the velocities lag the positions by {1000 * lag:.0f} ms")
-    rest = {name: None if clean.get(name) is None else _at(time_s, *clean[name]) for name in ("current", "command")}
-    return MotionLog(joints, time_s, position, velocity, source=source, **rest)
+    current = None if clean["current"] is None else _at(time_s, *clean["current"])
+    return MotionLog(joints, time_s, position, velocity, current, source)
 
 
 def _at(time_s: np.ndarray, own_s: np.ndarray, values: np.ndarray) -> np.ndarray:

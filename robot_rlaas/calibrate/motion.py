@@ -12,7 +12,7 @@ from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.files import write_atomic
 
-QUANTITIES = {"position": "rad", "velocity": "rad/s", "current": "A", "command": "rad"}
+QUANTITIES = {"position": "rad", "velocity": "rad/s", "current": "A"}
 METADATA = b"rlaas"
 GAPS = 3.0  # times the median interval
 RECORD = "record every joint moving back and forth over most of its range for 30 s or more, at 100 Hz or more"
@@ -26,7 +26,6 @@ class MotionLog(NamedTuple):
         time_s: (T,) increasing, not necessarily regular; the source's clock.
         position, velocity: (T, k), rad and rad/s.
         current: (T, k), A, or None.
-        command: (T, k), rad, or None.
         source: the file that it came from.
     """
 
@@ -35,7 +34,6 @@ class MotionLog(NamedTuple):
     position: np.ndarray
     velocity: np.ndarray
     current: np.ndarray | None
-    command: np.ndarray | None
     source: DataFile
 
     def between(self, first: float, last: float) -> "MotionLog":
@@ -86,7 +84,6 @@ def load(path: Path) -> MotionLog:
             position=read("position"),
             velocity=read("velocity"),
             current=read("current") if f"current.{joints[0]}" in table.column_names else None,
-            command=read("command") if f"command.{joints[0]}" in table.column_names else None,
             source=DataFile(**about["source"]),
         )
     except OSError as error:

@@ -63,12 +63,7 @@ class Renderer:
         self._scene = mujoco.MjvScene(self._model, maxgeom=1000)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self._shadows
         self._option, self._rect = mujoco.MjvOption(), mujoco.MjrRect(0, 0, width, height)
-        try:
-            self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        except mujoco.FatalError as error:
-            self._gl.free()
-            raise RenderingUnavailable(error) from error
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._context = offscreen(self._model, self._gl)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -177,6 +172,21 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: int) -> Path:
         container.mux(stream.encode())
     write_atomic(path, content.getvalue())
     return path
+
+
+def offscreen(model: mujoco.MjModel, gl: Any) -> mujoco.MjrContext:
+    """A context that draws into the current `gl`, which is freed where that fails.
+
+    Raises:
+        RenderingUnavailable: if the machine cannot render.
+    """
+    try:
+        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+    except mujoco.FatalError as error:
+        gl.free()
+        raise RenderingUnavailable(error) from error
+    mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
+    return context
 
 
 def _open_gl() -> Any:

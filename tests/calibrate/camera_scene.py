@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from robot_rlaas.calibrate.board import A4_BOARD, charuco, draw_board
 from robot_rlaas.cell.camera_calibration import BoardSpec, Mount
-from robot_rlaas.sim.render import RenderingUnavailable, _open_gl
+from robot_rlaas.sim.render import _open_gl, offscreen
 
 SIZE = (640, 480)
 FINER = 2  # drawn pixels in a picture's pixel, each way
@@ -114,12 +114,7 @@ class BoardRenderer:
         self._data = mujoco.MjData(self._model)
         self._scene = mujoco.MjvScene(self._model, maxgeom=100)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
-        try:
-            self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        except mujoco.FatalError as error:
-            self._gl.free()
-            raise RenderingUnavailable(error) from error
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._context = offscreen(self._model, self._gl)
         self._maps = _lens_maps(self._lens)
         return self
 

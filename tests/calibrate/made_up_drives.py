@@ -48,7 +48,7 @@ def log(
     position = middle + np.sum(size * np.sin(angle), axis=1)
     velocity = np.sum(size * rates[:, None] * np.cos(angle), axis=1)
     made = MotionLog(
-        ARM.profile.joints, t, position, velocity, None, None, DataFile(file="made up", sha256=rng.bytes(32).hex())
+        ARM.profile.joints, t, position, velocity, None, DataFile(file="made up", sha256=rng.bytes(32).hex())
     )
     moved = motion(ARM.chain, made)
     current = CubicSpline(moved.time_s + t[0] + delay_s, predict(moved, drive))(t)

@@ -151,7 +151,6 @@ def test_a_log_is_read_back_as_it_was_written(tmp_path, columns) -> None:
     read = load(tmp_path / "log.parquet")
     assert read.joints == log.joints
     assert read.source == log.source
-    assert read.command is None
     for name in ("time_s", "position", "velocity", "current"):
         np.testing.assert_array_equal(getattr(read, name), getattr(log, name))
 
@@ -178,12 +177,8 @@ def test_an_episode_of_a_lerobot_dataset(tmp_path) -> None:
     dataset.finalize()
     path = tmp_path / "map.yaml"
     names = ", ".join(f"observation.state.{joint}" for joint in joints)
-    path.write_text(
-        f"rlaas_columns: 1\ntime: {{column: timestamp}}\nposition: {{columns: [{names}], unit: deg}}\n"
-        f"command: {{columns: [{names.replace('observation.state', 'action')}], unit: deg}}\n"
-    )
+    path.write_text(f"rlaas_columns: 1\ntime: {{column: timestamp}}\nposition: {{columns: [{names}], unit: deg}}\n")
     log = import_motion(tmp_path / "set", PROFILE, load_columns(str(path)), episode=1, on_event=lambda _: None)
     np.testing.assert_allclose(log.position, Q[:200], atol=1e-5)
-    assert log.command is not None
     with pytest.raises(InputError, match="no episode 2"):
         import_motion(tmp_path / "set", PROFILE, load_columns(str(path)), episode=2)

@@ -1,0 +1,172 @@
+"""`rlaas calibrate`: its commands and their options."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.options import add_arm, add_cell, add_command, add_group, add_path, add_seed, count, natural, run_stage
+
+FIRST = 0.7  # share of the first log that is fitted
+
+
+def calibrate_commands(commands) -> None:
+    """Add the group to the parser."""
+    example = "rlaas calibrate arm peg_insertion --out runs/first/calibration"
+    group = add_group(commands, "calibrate", "Find out how an arm differs from the nominal one.", example)
+    for name, text, command, gets in (
+        (
+            "arm",
+            "Move the arm, fit its log, judge on a second one.",
+            _calibrate,
+            "calibration.yaml and the logs",
+        ),
+        ("excite", "Only move the arm, and keep the logs.", _excite, "fit.mcap and held_out.mcap"),
+    ):
+        parser = add_command(group, name, text, f"rlaas calibrate {name} peg_insertion --arm real --out logs", command)
+        add_cell(parser)
+        add_arm(parser)
+        add_seed(parser)
+        add_path(parser, "--out", f"where {gets} go")
+
+    example = "rlaas calibrate import run.csv --columns my_columns.yaml --hardware ur10e --out run.parquet"
+    bring = add_command(group, "import", "Make a motion log of a CSV, Parquet, LeRobot or MCAP log.", example, _import)
+    bring.add_argument("log", type=Path, metavar="LOG")
+    _hardware(bring)
+    _columns(bring)
+    bring.add_argument("--episode", type=natural, default=0, help="of a LeRobot dataset (default: 0)")
+    add_path(bring, "--out", "the .parquet file to write")
+
+    text = "Fit logs: with --hardware, motor currents to dynamics, friction and gains; with --cell, commands to servos."
+    example = "rlaas calibrate fit run.parquet --hardware ur10e --loaded carrying.parquet --load-kg 5 --out drives"
+    fit = add_command(group, "fit", text, example, _fit)
+    fit.add_argument(
+        "logs", nargs="+", type=Path, metavar="LOG", help="with --hardware, the end of the first one is only judged on"
+    )
+    fit.add_argument("--hardware", metavar="ARM", help="a shipped hardware profile, or a path: fit motor currents")
+    fit.add_argument("--cell", metavar="CELL", help="a cell: fit what the arm did under its commands (MCAP)")
+    _columns(fit)
+    fit.add_argument("--loaded", type=Path, nargs="+", default=[], metavar="LOG", help="logs with a load on the flange")
+    fit.add_argument("--load-kg", type=float, metavar="KG", help="its mass, if known: it tells gains and masses apart")
+    fit.add_argument("--first", type=float, help="share of the first log that is fitted (default: 0.7)")
+    fit.add_argument("--heldout", type=Path, metavar="LOG", help="with --cell: the log to judge on")
+    fit.add_argument("--before", type=Path, metavar="PATH", help="the calibration to beat (default: the published arm)")
+    add_path(fit, "--out", "the directory to write")
+
+    example = "rlaas calibrate predict drives other.parquet --out currents.csv"
+    predict = add_command(group, "predict", "Foretell the motor currents of a motion.", example, _predict)
+    predict.add_argument("calibration", type=Path, metavar="CALIBRATION", help="a drive.yaml, or its directory")
+    predict.add_argument("log", type=Path, metavar="LOG")
+    _columns(predict)
+    predict.add_argument(
+        "--payload",
+        metavar="NAME",
+        help="load on the flange: the name, without ending, of the log that it was fitted with",
+    )
+    predict.add_argument("--last", type=float, default=1.0, help="share of the log, at its end (default: 1)")
+    add_path(predict, "--out", "the CSV file to write")
+
+    example = "rlaas calibrate board --out recording/board.pdf"
+    board = add_command(group, "board", "Draw a ChArUco board to print, and board.yaml beside it.", example, _board)
+    add_path(board, "--board", "a board.yaml (default: 10 x 7 squares of 25 mm, A4)", required=False)
+    board.add_argument("--dpi", type=count, default=600, help="(default: 600)")
+    add_path(board, "--out", "the PNG or PDF to write")
+
+    example = "rlaas calibrate camera recording --mount hand --out calibration"
+    camera = add_command(group, "camera", "A camera's lens and pose, from pictures of a board.", example, _camera)
+    camera.add_argument("folder", type=Path, metavar="FOLDER", help="pictures, board.yaml and poses.csv or poses.yaml")
+    camera.add_argument("--mount", choices=("hand", "base"), required=True, help="on the wrist, or fixed in the cell")
+    add_path(camera, "--out", "where camera.yaml and camera.png go")
+
+    example = "rlaas calibrate drift peg_insertion --calibration calibration.yaml --state drift.json logs/day_1.mcap"
+    text = "Watch production logs: is it still the arm that was calibrated? Exit code 1 when it no longer is."
+    drift = add_command(group, "drift", text, example, _drift)
+    add_cell(drift)
+    drift.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="MCAP files, in any order")
+    add_path(drift, "--calibration", "the calibration.yaml of this arm")
+    add_path(drift, "--state", "the watch, kept from call to call, and its picture beside it", required=False)
+
+    example = "rlaas calibrate contact peg_insertion deployment/log.mcap --out contact"
+    text = "What deployments say of the cell: where holes were, friction, the wrist sensor's noise."
+    contact = add_command(group, "contact", text, example, _contact)
+    add_cell(contact)
+    contact.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="log.mcap of 'rlaas deploy'")
+    add_path(contact, "--out", "where contact.yaml goes")
+
+
+def _hardware(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--hardware", required=True, metavar="ARM", help="a shipped hardware profile, or a path")
+
+
+def _columns(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--columns", metavar="MAP", help="what a table's columns mean: a shipped map's name, or a path")
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.calibrate(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+
+
+def _excite(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.excite(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+
+
+def _import(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.import_log(o.log, o.hardware, o.columns, o.episode, o.out, watch))
+
+
+def _fit(options: argparse.Namespace) -> int:
+    o = options
+    if (o.hardware is None) == (o.cell is None):
+        raise InputError("name either --hardware, to fit motor currents, or --cell, to fit commands")
+    others = {"--heldout": o.heldout} if o.hardware else {
+        "--loaded": o.loaded, "--load-kg": o.load_kg, "--first": o.first, "--before": o.before, "--columns": o.columns
+    }  # fmt: skip
+    given = [flag for flag, value in others.items() if value]
+    if given:
+        raise InputError(f"{', '.join(given)}: not together with {'--hardware' if o.hardware else '--cell'}")
+    if o.hardware:
+        return _calibration(
+            lambda c, watch: c.fit_currents(
+                o.hardware, o.logs, o.loaded, o.load_kg, o.columns, o.first or FIRST, o.before, o.out, watch
+            )
+        )
+    if len(o.logs) != 1 or o.heldout is None:
+        raise InputError("with --cell, one log is fitted and one is judged on", fix="fit LOG --heldout OTHER")
+    return _calibration(lambda c, watch: c.fit_logs(o.cell, o.logs[0], o.heldout, o.out, watch))
+
+
+def _predict(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(
+        lambda c, watch: c.predict_currents(o.calibration, o.log, o.columns, o.payload, o.last, o.out, watch)
+    )
+
+
+def _board(options: argparse.Namespace) -> int:
+    return _calibration(lambda c, _: c.draw_board(options.board, options.dpi, options.out))
+
+
+def _camera(options: argparse.Namespace) -> int:
+    return _calibration(lambda c, watch: c.camera(options.folder, options.mount, options.out, watch))
+
+
+def _drift(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.watch_drift(o.cell, o.calibration, o.logs, o.state, watch))
+
+
+def _contact(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.contact(o.cell, o.logs, o.out, watch))
+
+
+def _calibration(work: Callable) -> int:
+    def run(_, watch):
+        from robot_rlaas import calibration
+
+        return work(calibration, watch)
+
+    return run_stage(run)

@@ -1,0 +1,82 @@
+"""What the commands of `rlaas` have in common: options, exit codes, and how a stage is run and told."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+DONE, REQUIREMENT_FAILS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def add_command(
+    commands, name: str, text: str, example: str, command: Callable[[argparse.Namespace], int] | None = None
+):
+    """A command with its help and an example of it."""
+    parser = commands.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+    if command is not None:
+        parser.set_defaults(command=command)
+    return parser
+
+
+def add_group(commands, name: str, text: str, example: str):
+    """A command that has commands of its own."""
+    return add_command(commands, name, text, example).add_subparsers(required=True, metavar="COMMAND")
+
+
+def add_cell(parser: argparse.ArgumentParser) -> None:
+    """CELL."""
+    parser.add_argument("cell", metavar="CELL", help="a shipped cell's name, or the path of a cell file")
+
+
+def add_path(parser: argparse.ArgumentParser, flag: str, text: str, required: bool = True) -> None:
+    """An option that takes a path."""
+    parser.add_argument(flag, type=Path, required=required, metavar="PATH", help=text)
+
+
+def count(text: str) -> int:
+    """A number of at least one."""
+    value = natural(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def natural(text: str) -> int:
+    """A number of at least zero."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """--seed."""
+    parser.add_argument("--seed", type=natural, default=0, help="of everything that is drawn (default: 0)")
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """--recipe."""
+    parser.add_argument("--recipe", default="default", help="a shipped training recipe, or a path (default: default)")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """--device."""
+    text = "of the network; the simulation runs on the CPU, and so does a small network: auto is cpu"
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=text)
+
+
+def add_arm(parser: argparse.ArgumentParser) -> None:
+    """--arm and --plant."""
+    parser.add_argument("--arm", choices=("virtual", "real"), default="virtual", help="(default: virtual)")
+    parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
+
+
+def run_stage(work: Callable) -> int:
+    """Do the work with a display; its result is the exit code."""
+    from robot_rlaas.progress import watching
+
+    with watching() as watch:
+        from robot_rlaas import pipeline
+
+        result = work(pipeline, watch)
+        watch.say(result.text)
+    return DONE if result.passed else REQUIREMENT_FAILS
