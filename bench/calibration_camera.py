@@ -10,8 +10,8 @@ import numpy as np
 from scipy import stats
 
 from bench.measurements import Figure, at_least, at_most
-from robot_rlaas.calibrate.camera import calibrate_camera
-from robot_rlaas.calibrate.hand_eye import step_between
+from robot_rlaas.calibrate.camera.camera import calibrate_camera
+from robot_rlaas.calibrate.camera.hand_eye import step_between
 from robot_rlaas.cell.camera_calibration import Mount
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "calibrate"))  # where camera_scene is

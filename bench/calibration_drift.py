@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.measurements import CELL, Figure, at_most
-from robot_rlaas.calibrate.arm import Arm
-from robot_rlaas.calibrate.drift import REFERENCE_CYCLES, Drift, Watch, begin, cycles_to_notice, step, update
-from robot_rlaas.calibrate.excite import excitation
-from robot_rlaas.calibrate.fit import fit
+from robot_rlaas.calibrate.drift.drift import REFERENCE_CYCLES, Drift, Watch, begin, cycles_to_notice, step, update
+from robot_rlaas.calibrate.drift.production import Score, Scorer, cut
 from robot_rlaas.calibrate.log import JointLog
-from robot_rlaas.calibrate.production import Score, Scorer, cut
-from robot_rlaas.calibrate.run import tracking_error
+from robot_rlaas.calibrate.servo.arm import Arm
+from robot_rlaas.calibrate.servo.excite import excitation
+from robot_rlaas.calibrate.servo.fit import fit
+from robot_rlaas.calibrate.servo.run import tracking_error
 from robot_rlaas.cell.calibration import Calibration, DataFile
 from robot_rlaas.cell.hardware import Plant, load_plant
 from robot_rlaas.cell.spec import load_cell

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from bench.measurements import Figure, at_most
-from robot_rlaas.calibrate.drive import motion, relative_error, resample
-from robot_rlaas.calibrate.drive_run import fit_drive, nominal, predict_drive
-from robot_rlaas.calibrate.importer import import_motion, load_columns
-from robot_rlaas.calibrate.motion import MotionLog, check
+from robot_rlaas.calibrate.drives.drive import motion, relative_error, resample
+from robot_rlaas.calibrate.drives.drive_run import fit_drive, nominal, predict_drive
+from robot_rlaas.calibrate.drives.importer import import_motion, load_columns
+from robot_rlaas.calibrate.drives.motion import MotionLog, check
 from robot_rlaas.cell.hardware import load_hardware
 
 DATA = Path(__file__).parents[2] / "shared/data/ur10e_real"

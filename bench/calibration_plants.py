@@ -12,11 +12,11 @@ import numpy as np
 
 from bench.measurements import CELL, Figure, at_least, at_most
 from robot_rlaas.bundle import OnnxPolicy
-from robot_rlaas.calibrate.arm import Arm
-from robot_rlaas.calibrate.excite import excitation
 from robot_rlaas.calibrate.log import JointLog, read_log
-from robot_rlaas.calibrate.parameters import IDENTIFIABLE, quantities, unpack
-from robot_rlaas.calibrate.run import calibrate
+from robot_rlaas.calibrate.servo.arm import Arm
+from robot_rlaas.calibrate.servo.excite import excitation
+from robot_rlaas.calibrate.servo.parameters import IDENTIFIABLE, quantities, unpack
+from robot_rlaas.calibrate.servo.run import calibrate
 from robot_rlaas.calibration import FIT_S, HELD_OUT_S
 from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.hardware import Plant

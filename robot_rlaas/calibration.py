@@ -10,7 +10,7 @@ from robot_rlaas.files import staged_dir
 from robot_rlaas.pipeline import Cell, Result, Watch
 
 if TYPE_CHECKING:
-    from robot_rlaas.calibrate.motion import MotionLog
+    from robot_rlaas.calibrate.drives.motion import MotionLog
     from robot_rlaas.cell.camera_calibration import Mount
     from robot_rlaas.cell.hardware import HardwareProfile
 
@@ -46,8 +46,8 @@ def fit_logs(reference: str, log: Path, heldout: Path, out: Path, watch: Watch) 
 
 def import_log(log: Path, hardware: str, columns: str | None, episode: int, out: Path, watch: Watch) -> Result:
     """Make a motion log of somebody else's log."""
-    from robot_rlaas.calibrate.importer import import_motion, load_columns
-    from robot_rlaas.calibrate.motion import save
+    from robot_rlaas.calibrate.drives.importer import import_motion, load_columns
+    from robot_rlaas.calibrate.drives.motion import save
     from robot_rlaas.cell.hardware import load_hardware
 
     if out.suffix != ".parquet":
@@ -70,7 +70,7 @@ def fit_currents(
     watch: Watch,
 ) -> Result:
     """Fit dynamics, friction and drive gains to motor currents."""
-    from robot_rlaas.calibrate.drive_run import fit_drive
+    from robot_rlaas.calibrate.drives.drive_run import fit_drive
     from robot_rlaas.cell.hardware import load_hardware
 
     profile = load_hardware(hardware)
@@ -88,7 +88,7 @@ def predict_currents(
     calibration: Path, log: Path, columns: str | None, payload: str | None, last: float, out: Path, watch: Watch
 ) -> Result:
     """Write the motor currents that a drive calibration expects of a motion, beside the measured ones."""
-    from robot_rlaas.calibrate.drive_run import load_drive, predict_drive
+    from robot_rlaas.calibrate.drives.drive_run import load_drive, predict_drive
 
     drive = load_drive(calibration)
     error = predict_drive(drive, _motion_log(log, drive.hardware, columns, watch), out, payload, last)
@@ -101,7 +101,7 @@ def predict_currents(
 
 def draw_board(board: Path | None, dpi: int, out: Path) -> Result:
     """Write a ChArUco board to print, and its description beside it."""
-    from robot_rlaas.calibrate.board import A4_BOARD, save_board
+    from robot_rlaas.calibrate.camera.board import A4_BOARD, save_board
     from robot_rlaas.cell.camera_calibration import BoardSpec
     from robot_rlaas.cell.strict_yaml import load_spec
 
@@ -111,14 +111,14 @@ def draw_board(board: Path | None, dpi: int, out: Path) -> Result:
 
 def camera(folder: Path, mount: "Mount", out: Path, watch: Watch) -> Result:
     """Find a camera's lens and its pose on the wrist or in the cell."""
-    from robot_rlaas.calibrate.camera import calibrate_camera, summary
+    from robot_rlaas.calibrate.camera.camera import calibrate_camera, summary
 
     return Result(summary(calibrate_camera(folder, out, mount, lambda text: watch.say(f"  {text}"))))
 
 
 def watch_drift(reference: str, calibration: Path, logs: list[Path], state: Path | None, watch: Watch) -> Result:
     """Say whether the arm still is the one that was calibrated."""
-    from robot_rlaas.calibrate.drift import drift
+    from robot_rlaas.calibrate.drift.drift import drift
     from robot_rlaas.cell.calibration import load_accepted
 
     cell = Cell.load(reference)
@@ -138,7 +138,7 @@ def contact(reference: str, logs: list[Path], out: Path, watch: Watch) -> Result
 
 
 def _motion_log(path: Path, profile: "HardwareProfile", columns: str | None, watch: Watch) -> "MotionLog":
-    from robot_rlaas.calibrate.importer import load_columns, read_any
+    from robot_rlaas.calibrate.drives.importer import load_columns, read_any
 
     return read_any(
         path, profile, load_columns(columns) if columns else None, lambda text: watch.say(f"  {path.name}: {text}")
@@ -151,7 +151,7 @@ def _must_be_empty(out: Path) -> None:
 
 
 def _excite(cell: Cell, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> list[Path]:
-    from robot_rlaas.calibrate.excite import excitation
+    from robot_rlaas.calibrate.servo.excite import excitation
     from robot_rlaas.deploy.excite import record_excitation
     from robot_rlaas.deploy.plan import Station
 
@@ -176,7 +176,7 @@ def _excite(cell: Cell, out: Path, plant: str, arm: str, seed: int, watch: Watch
 
 
 def _fit(cell: Cell, log: Path, heldout: Path, out: Path, watch: Watch) -> Result:
-    from robot_rlaas.calibrate.run import calibrate as fit
+    from robot_rlaas.calibrate.servo.run import calibrate as fit
 
     result = fit(cell.spec, cell.workcell, log, heldout, out, lambda text: watch.say(f"  {text}"))
     error = result.heldout

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scipy import stats
 
 from robot_rlaas import calibration, pipeline, qualification
-from robot_rlaas.calibrate.run import CALIBRATION
+from robot_rlaas.calibrate.servo.run import CALIBRATION
 from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.spec import cell_path, load_cell

@@ -59,7 +59,7 @@ ARTEFACTS = (
 
 
 def _calibration_parts(folder: Path) -> dict[str, Any]:
-    from robot_rlaas.calibrate.calibration import load
+    from robot_rlaas.calibrate.servo.calibration import load
     from robot_rlaas.pages.overview import Estimate
 
     file = folder / "calibration.yaml"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -22,3 +23,10 @@ def test_colcon_can_read_the_setup() -> None:
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("robot_rlaas")
     assert "share/ament_index/resource_index/packages" in result.stdout
+
+
+def test_every_package_is_shipped() -> None:
+    """The list in pyproject.toml is written by hand."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("robot_rlaas/**/__init__.py")}
+    assert there <= set(listed)

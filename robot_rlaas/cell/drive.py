@@ -38,7 +38,7 @@ class DriveCalibration(Spec):
         (rigid-body torque + armature a + viscous v + sum curve tanh(v / speed) + sum slip z + load |torque| z) / gain
 
     plus an offset, with z in [-1, 1] the states of `elements`, each a way to slip, rad, and a memory at rest, s (see
-    calibrate/drive.py), the first one for the load.
+    calibrate/drives/drive.py), the first one for the load.
     """
 
     rlaas_drive: Literal[1]

@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from robot_rlaas.calibrate.board import A4_BOARD, charuco, draw_board
+from robot_rlaas.calibrate.camera.board import A4_BOARD, charuco, draw_board
 from robot_rlaas.cell.camera_calibration import BoardSpec, Mount
 from robot_rlaas.sim.render import _open_gl, offscreen
 

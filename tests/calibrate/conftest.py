@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hidden_plant import RATE_HZ, follow, write_mcap
 
-from robot_rlaas.calibrate.excite import Excitation, excitation
+from robot_rlaas.calibrate.servo.excite import Excitation, excitation
 from robot_rlaas.cell.hardware import Plant
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.sim.model import Workcell, build

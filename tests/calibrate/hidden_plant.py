@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 from mcap_ros2.writer import Writer
 
-from robot_rlaas.calibrate.arm import ArmParameters
+from robot_rlaas.calibrate.servo.arm import ArmParameters
 from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.hardware import Plant
 from robot_rlaas.deploy.ros.definitions import definition

@@ -4,10 +4,10 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.signal import lfilter
 
-from robot_rlaas.calibrate.drive import FRICTION, Drive, motion, predict
-from robot_rlaas.calibrate.drive_run import nominal
-from robot_rlaas.calibrate.motion import MotionLog
-from robot_rlaas.calibrate.rigid_body import from_shape, to_shape
+from robot_rlaas.calibrate.drives.drive import FRICTION, Drive, motion, predict
+from robot_rlaas.calibrate.drives.drive_run import nominal
+from robot_rlaas.calibrate.drives.motion import MotionLog
+from robot_rlaas.calibrate.drives.rigid_body import from_shape, to_shape
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.hardware import load_hardware
 

@@ -1,8 +1,8 @@
 import numpy as np
 from hidden_plant import RATE_HZ, follow
 
-from robot_rlaas.calibrate.arm import Arm, ArmParameters, held, initial_state, interpolation
 from robot_rlaas.calibrate.log import JointLog
+from robot_rlaas.calibrate.servo.arm import Arm, ArmParameters, held, initial_state, interpolation
 
 
 def truth(plant) -> ArmParameters:

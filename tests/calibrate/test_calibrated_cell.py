@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hidden_plant import RATE_HZ, follow, known
 
-from robot_rlaas.calibrate.calibration import save
+from robot_rlaas.calibrate.servo.calibration import save
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import Plant
 from robot_rlaas.cell.seeds import Seeds, Space

@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from robot_rlaas.calibrate.arm import ArmParameters
-from robot_rlaas.calibrate.calibration import load, save
-from robot_rlaas.calibrate.fit import Fit
-from robot_rlaas.calibrate.run import calibrate, judge
+from robot_rlaas.calibrate.servo.arm import ArmParameters
+from robot_rlaas.calibrate.servo.calibration import load, save
+from robot_rlaas.calibrate.servo.fit import Fit
+from robot_rlaas.calibrate.servo.run import calibrate, judge
 from robot_rlaas.cell.calibration import Calibration, TrackingError
 from robot_rlaas.cell.errors import InputError
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from made_up_drives import ARM, drives, log
 
-from robot_rlaas.calibrate.drive import ELEMENTS, motion, relative_error, slipping
-from robot_rlaas.calibrate.drive_fit import Carried, DriveFit, fit
-from robot_rlaas.calibrate.drive_run import at_samples, currents, fit_drive, judge, load_drive, predict_drive
-from robot_rlaas.calibrate.importer import import_motion, load_columns
-from robot_rlaas.calibrate.motion import MotionLog, check
+from robot_rlaas.calibrate.drives.drive import ELEMENTS, motion, relative_error, slipping
+from robot_rlaas.calibrate.drives.drive_fit import Carried, DriveFit, fit
+from robot_rlaas.calibrate.drives.drive_run import at_samples, currents, fit_drive, judge, load_drive, predict_drive
+from robot_rlaas.calibrate.drives.importer import import_motion, load_columns
+from robot_rlaas.calibrate.drives.motion import MotionLog, check
 from robot_rlaas.cell.errors import InputError
 
 REAL = Path(__file__).parents[3] / "shared/data/ur10e_real"

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from robot_rlaas.calibrate.arm import Arm
-from robot_rlaas.calibrate.excite import demand, excitation, passes_filter, worth
 from robot_rlaas.calibrate.log import MIN_REVERSALS, reversals
+from robot_rlaas.calibrate.servo.arm import Arm
+from robot_rlaas.calibrate.servo.excite import demand, excitation, passes_filter, worth
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.kinematics import points, tool_pose
 from robot_rlaas.control.safety import filter_target

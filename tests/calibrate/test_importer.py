@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hidden_plant import Motion, write_mcap
 
-from robot_rlaas.calibrate.importer import ColumnMap, import_motion, load_columns, read_any
-from robot_rlaas.calibrate.motion import load, save
+from robot_rlaas.calibrate.drives.importer import ColumnMap, import_motion, load_columns, read_any
+from robot_rlaas.calibrate.drives.motion import load, save
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import load_hardware
 

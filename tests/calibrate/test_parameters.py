@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hidden_plant import RATE_HZ, follow
 
-from robot_rlaas.calibrate.arm import Arm
-from robot_rlaas.calibrate.fit import fit
 from robot_rlaas.calibrate.log import JointLog
-from robot_rlaas.calibrate.parameters import labels, quantities, undetermined
-from robot_rlaas.calibrate.run import judge
+from robot_rlaas.calibrate.servo.arm import Arm
+from robot_rlaas.calibrate.servo.fit import fit
+from robot_rlaas.calibrate.servo.parameters import labels, quantities, undetermined
+from robot_rlaas.calibrate.servo.run import judge
 from robot_rlaas.cell.calibration import TrackingError
 
 PAYLOAD = {"payload_kg": 1.4, "payload_x_m": 0.03, "payload_y_m": -0.02, "payload_z_m": 0.04}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from robot_rlaas.calibrate.arm import Arm, ArmParameters
-from robot_rlaas.calibrate.excite import excitation
 from robot_rlaas.calibrate.log import read_log
+from robot_rlaas.calibrate.servo.arm import Arm, ArmParameters
+from robot_rlaas.calibrate.servo.excite import excitation
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import load_plant
 from robot_rlaas.deploy.excite import record_excitation

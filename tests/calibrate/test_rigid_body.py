@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from robot_rlaas.assets import data_dir
-from robot_rlaas.calibrate.rigid_body import from_shape, inertial_parameters, regressor, shape_slope, to_shape
+from robot_rlaas.calibrate.drives.rigid_body import from_shape, inertial_parameters, regressor, shape_slope, to_shape
 from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.sim.model import serial_chain
 

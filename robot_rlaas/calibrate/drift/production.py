@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robot_rlaas.calibrate.arm import REST_S, Arm, ArmParameters
 from robot_rlaas.calibrate.log import MAX_GAP_S, JointLog, on_ticks, read_recording
+from robot_rlaas.calibrate.servo.arm import REST_S, Arm, ArmParameters
 from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec

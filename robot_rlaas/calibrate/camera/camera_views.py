@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from pydantic import ValidationError
 
-from robot_rlaas.calibrate.board import BOARD_FILE, charuco, find_corners, sharpness, steepest_edge
+from robot_rlaas.calibrate.camera.board import BOARD_FILE, charuco, find_corners, sharpness, steepest_edge
 from robot_rlaas.cell.camera_calibration import BoardSpec, ImagePose, ImagePoses, RejectedView
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.strict_yaml import load_spec

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robot_rlaas.calibrate.arm import Arm
 from robot_rlaas.calibrate.log import JointLog
-from robot_rlaas.calibrate.parameters import information, quantities, typical
+from robot_rlaas.calibrate.servo.arm import Arm
+from robot_rlaas.calibrate.servo.parameters import information, quantities, typical
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.control.kinematics import forward, points, tool_pose

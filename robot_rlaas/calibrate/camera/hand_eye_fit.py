@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robot_rlaas.calibrate.camera_lens import LensFit, project
-from robot_rlaas.calibrate.camera_views import View
-from robot_rlaas.calibrate.hand_eye import moved, step_between, tool_poses
+from robot_rlaas.calibrate.camera.camera_lens import LensFit, project
+from robot_rlaas.calibrate.camera.camera_views import View
+from robot_rlaas.calibrate.camera.hand_eye import moved, step_between, tool_poses
 from robot_rlaas.cell.camera_calibration import Mount
 from robot_rlaas.cell.errors import InputError
 

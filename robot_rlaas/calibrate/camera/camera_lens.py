@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from robot_rlaas.calibrate.camera_views import View
+from robot_rlaas.calibrate.camera.camera_views import View
 from robot_rlaas.cell.camera_calibration import RejectedView
 from robot_rlaas.cell.errors import InputError
 

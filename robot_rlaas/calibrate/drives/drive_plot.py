@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from robot_rlaas.calibrate.plot import AFTER, FAINT, MEASURED, STYLE
+from robot_rlaas.calibrate.servo.plot import AFTER, FAINT, MEASURED, STYLE
 from robot_rlaas.cell.drive import DriveCalibration
 
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robot_rlaas.calibrate.camera_views import View
-from robot_rlaas.calibrate.hand_eye_fit import Fit
-from robot_rlaas.calibrate.plot import AFTER, BEFORE, FAINT, MEASURED, STYLE
+from robot_rlaas.calibrate.camera.camera_views import View
+from robot_rlaas.calibrate.camera.hand_eye_fit import Fit
+from robot_rlaas.calibrate.servo.plot import AFTER, BEFORE, FAINT, MEASURED, STYLE
 from robot_rlaas.cell.camera_calibration import CameraCalibration
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError, model_validator
 
+from robot_rlaas.calibrate.drift.production import LEAST_INFORMATION, Score, Scorer, Suspect, read_cycles
 from robot_rlaas.calibrate.log import start_ns
-from robot_rlaas.calibrate.production import LEAST_INFORMATION, Score, Scorer, Suspect, read_cycles
 from robot_rlaas.calibrate.rounding import short
 from robot_rlaas.cell.calibration import Calibration, Sha256
 from robot_rlaas.cell.errors import InputError
@@ -161,7 +161,7 @@ def drift(
     Raises:
         InputError: if a log cannot be read, the calibration is not for this arm, or the state not for the calibration.
     """
-    from robot_rlaas.calibrate.drift_plot import draw
+    from robot_rlaas.calibrate.drift.drift_plot import draw
 
     scorer = Scorer(cell, workcell, calibration)
     suspects = scorer.suspects

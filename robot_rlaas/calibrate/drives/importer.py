@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from scipy.interpolate import make_smoothing_spline
 
 from robot_rlaas.assets import data_dir, find
+from robot_rlaas.calibrate.drives.motion import QUANTITIES, MotionLog, describe, load, need_tables
 from robot_rlaas.calibrate.log import read_states
-from robot_rlaas.calibrate.motion import QUANTITIES, MotionLog, describe, load, need_tables
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robot_rlaas.calibrate.plot import FAINT, MEASURED, STYLE
+from robot_rlaas.calibrate.servo.plot import FAINT, MEASURED, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from robot_rlaas.calibrate.drift import Watch
-    from robot_rlaas.calibrate.production import Suspect
+    from robot_rlaas.calibrate.drift.drift import Watch
+    from robot_rlaas.calibrate.drift.production import Suspect
 
 TITLES = {
     "command_delay_s": "delay",

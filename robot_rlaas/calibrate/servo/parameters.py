@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robot_rlaas.calibrate.arm import Arm, ArmParameters
 from robot_rlaas.calibrate.log import JointLog
+from robot_rlaas.calibrate.servo.arm import Arm, ArmParameters
 from robot_rlaas.cell.calibration import SCALE
 
 DELAY_S = (-0.02, 0.1)  # below zero: two clocks that disagree

@@ -13,10 +13,10 @@ import numpy as np
 from scipy.linalg import block_diag, cho_factor, cho_solve, solve_triangular
 from scipy.optimize import nnls
 
-from robot_rlaas.calibrate.drive import FRICTION, Drive, Motion, columns, motion, predict, resample, torque_Nm
-from robot_rlaas.calibrate.motion import MotionLog, check
-from robot_rlaas.calibrate.parameters import IDENTIFIABLE
-from robot_rlaas.calibrate.rigid_body import PARAMETERS, from_shape, shape_slope, to_shape
+from robot_rlaas.calibrate.drives.drive import FRICTION, Drive, Motion, columns, motion, predict, resample, torque_Nm
+from robot_rlaas.calibrate.drives.motion import MotionLog, check
+from robot_rlaas.calibrate.drives.rigid_body import PARAMETERS, from_shape, shape_slope, to_shape
+from robot_rlaas.calibrate.servo.parameters import IDENTIFIABLE
 from robot_rlaas.cell.calibration import Estimate
 from robot_rlaas.control.kinematics import SerialChain
 

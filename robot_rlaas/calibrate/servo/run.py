@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from robot_rlaas.calibrate.arm import Arm
-from robot_rlaas.calibrate.calibration import save
-from robot_rlaas.calibrate.fit import Fit, fit
 from robot_rlaas.calibrate.log import JointLog, read_log
-from robot_rlaas.calibrate.plot import draw
 from robot_rlaas.calibrate.rounding import short, short_estimate
+from robot_rlaas.calibrate.servo.arm import Arm
+from robot_rlaas.calibrate.servo.calibration import save
+from robot_rlaas.calibrate.servo.fit import Fit, fit
+from robot_rlaas.calibrate.servo.plot import draw
 from robot_rlaas.cell.calibration import Calibration, DataFile, TrackingError
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec

@@ -21,9 +21,9 @@ import numpy as np
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
-from robot_rlaas.calibrate.arm import Arm, ArmParameters
 from robot_rlaas.calibrate.log import JointLog
-from robot_rlaas.calibrate.parameters import (
+from robot_rlaas.calibrate.servo.arm import Arm, ArmParameters
+from robot_rlaas.calibrate.servo.parameters import (
     DELAY_S,
     DIFFERENCE,
     IDENTIFIABLE,

@@ -11,11 +11,11 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
 
-from robot_rlaas.calibrate.camera_lens import fit_lens
-from robot_rlaas.calibrate.camera_plot import draw
-from robot_rlaas.calibrate.camera_views import View, enough, read_recording
-from robot_rlaas.calibrate.hand_eye import HandEye, find_hand_eye, step_between
-from robot_rlaas.calibrate.hand_eye_fit import Fit, fit_all
+from robot_rlaas.calibrate.camera.camera_lens import fit_lens
+from robot_rlaas.calibrate.camera.camera_plot import draw
+from robot_rlaas.calibrate.camera.camera_views import View, enough, read_recording
+from robot_rlaas.calibrate.camera.hand_eye import HandEye, find_hand_eye, step_between
+from robot_rlaas.calibrate.camera.hand_eye_fit import Fit, fit_all
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.camera_calibration import (
     CameraCalibration,

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
 
-from robot_rlaas.calibrate.motion import MotionLog
-from robot_rlaas.calibrate.rigid_body import regressor
+from robot_rlaas.calibrate.drives.motion import MotionLog
+from robot_rlaas.calibrate.drives.rigid_body import regressor
 from robot_rlaas.control.kinematics import SerialChain
 
 RATE_HZ = 100.0

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from robot_rlaas.assets import data_dir, find
-from robot_rlaas.calibrate.drive import (
+from robot_rlaas.calibrate.drives.drive import (
     ELEMENTS,
     FRICTION,
     RATE_HZ,
@@ -26,10 +26,10 @@ from robot_rlaas.calibrate.drive import (
     relative_error,
     resample,
 )
-from robot_rlaas.calibrate.drive_fit import DELAYS_S, Carried, DriveFit, fit
-from robot_rlaas.calibrate.drive_plot import draw
-from robot_rlaas.calibrate.motion import MotionLog, check, usable
-from robot_rlaas.calibrate.rigid_body import PARAMETERS, inertial_parameters
+from robot_rlaas.calibrate.drives.drive_fit import DELAYS_S, Carried, DriveFit, fit
+from robot_rlaas.calibrate.drives.drive_plot import draw
+from robot_rlaas.calibrate.drives.motion import MotionLog, check, usable
+from robot_rlaas.calibrate.drives.rigid_body import PARAMETERS, inertial_parameters
 from robot_rlaas.calibrate.rounding import short, short_estimate
 from robot_rlaas.cell.drive import CurrentError, DriveCalibration, DriveLog
 from robot_rlaas.cell.errors import InputError

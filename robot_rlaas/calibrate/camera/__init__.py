@@ -1,0 +1,1 @@
+"""Cameras: lens and pose from pictures of a ChArUco board."""

@@ -1,0 +1,1 @@
+"""Production logs: is it still the arm that was calibrated?"""

@@ -1,0 +1,1 @@
+"""Motor currents: logs from anywhere, rigid bodies, friction with memory, gains."""

@@ -1,0 +1,1 @@
+"""The arm under its commands: excite, log, fit, judge."""
