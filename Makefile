@@ -28,7 +28,7 @@ bench: setup
 setup: $(VENV)/.ready
 
 # From nothing each time: the ROS wheels carry metadata that a second sync takes for strangers and removes.
-$(VENV)/.ready: requirements.lock pyproject.toml
+$(VENV)/.ready: requirements.lock pyproject.toml robot_rlaas/env/lerobot_plugin/distribution/pyproject.toml
 	@set -e; python=; \
 	for p in python3.12 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.12.*/bin/python "$$(uv python find 3.12 2>/dev/null)"; do \
 	  if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null; then python="$$p"; break; fi; \
@@ -40,7 +40,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	"$$python" -m venv --clear $(VENV); \
 	$(PY) -m pip install -q uv==$(UV_VERSION); \
 	$(VENV)/bin/uv pip sync -q --python $(PY) requirements.lock; \
-	$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .; \
+	$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e . \
+	  -e robot_rlaas/env/lerobot_plugin/distribution; \
 	touch $@
 
 lock:

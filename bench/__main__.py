@@ -9,6 +9,7 @@ from bench import (
     calibration_drift,
     calibration_drives,
     calibration_plants,
+    interfaces,
     measurements,
     statistics,
 )
@@ -19,6 +20,7 @@ MEASUREMENTS = {
     for part in (
         measurements,
         statistics,
+        interfaces,
         calibration_drives,
         calibration_camera,
         calibration_drift,

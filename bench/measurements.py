@@ -18,8 +18,8 @@ from mujoco.batch import Batch
 from robot_rlaas import pipeline, qualification
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
-from robot_rlaas.env import insertion
-from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.env import insertion, reward
+from robot_rlaas.env.task import contract_of, expert_of
 from robot_rlaas.learn import clone
 from robot_rlaas.learn import train as training
 from robot_rlaas.learn.recipe import Recipe, load_recipe
@@ -70,7 +70,7 @@ def sim_efficiency() -> dict[str, Figure]:
     """Physics steps per second inside the environment over those of the bare batch, same model, same states."""
     cell = Cell.load(CELL)
     env = cell.env(128, Seeds(0, Space.SHOW))
-    expert = InsertionExpert(cell.spec, env.contract, env.nsim)
+    expert = expert_of(cell.spec, env.contract, env.nsim)
     substeps, periods = env.backend.substeps, 160
     states, controls = [], []
     observation = env.reset()
@@ -159,7 +159,7 @@ def _told(seed: int, run: tuple[float, dict]) -> tuple[float, dict]:
 
 
 class Without(NamedTuple):
-    """An ingredient left out: changed keys of the recipe, changed constants of env.insertion, features not seen."""
+    """An ingredient left out: changed keys of the recipe, changed constants of the task and of the reward, features not seen."""
 
     recipe: Mapping[str, Any] = MappingProxyType({})
     constants: Mapping[str, Any] = MappingProxyType({})
@@ -199,14 +199,14 @@ def ablation() -> dict[str, Figure]:
 def _changed(without: Without) -> Iterator[Recipe]:
     def statistics(episodes: list) -> tuple[np.ndarray, np.ndarray]:
         mean, std = clone.statistics(episodes)
-        features = insertion.contract(load_cell(CELL)).observation
+        features = contract_of(load_cell(CELL)).observation
         hidden = [f.name in without.blind for f in features for _ in f.axes]
         return mean, np.where(hidden, np.inf, std)  # divided by it, a feature is always zero
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(training, "statistics", statistics))
         for name, value in without.constants.items():
-            stack.enter_context(patch.object(insertion, name, value))
+            stack.enter_context(patch.object(insertion if hasattr(insertion, name) else reward, name, value))
         yield load_recipe("default").model_copy(update={"budget_steps": ABLATION_STEPS, **without.recipe})
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.errors import InputError, did_you_mean
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -30,5 +30,6 @@ def find(reference: str, folder: Path, suffix: str) -> Path:
     path = Path(reference)
     if path.is_file():
         return path.resolve()
-    names = ", ".join(sorted(p.stem for p in folder.glob(f"*{suffix}")))
-    raise InputError(f"'{reference}' is neither a shipped name nor a file; shipped in {folder.name}/: {names}")
+    names = sorted(p.stem for p in folder.glob(f"*{suffix}"))
+    message = f"'{reference}' is neither a shipped name nor a file; shipped in {folder.name}/: {', '.join(names)}"
+    raise InputError(message, fix=did_you_mean(reference, names))

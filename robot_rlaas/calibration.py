@@ -128,7 +128,7 @@ def watch_drift(reference: str, calibration: Path, logs: list[Path], state: Path
 
 def contact(reference: str, logs: list[Path], out: Path, watch: Watch) -> Result:
     """Compare what deployments met with what the cell file allows for."""
-    from robot_rlaas.calibrate.contact import learn_contact
+    from robot_rlaas.calibrate.contact.run import learn_contact
     from robot_rlaas.deploy.names import PLATE
 
     cell = Cell.load(reference)

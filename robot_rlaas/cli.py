@@ -8,6 +8,7 @@ from pathlib import Path
 from robot_rlaas import __version__
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cli_calibrate import calibrate_commands
+from robot_rlaas.cli_cell import cell_commands
 from robot_rlaas.options import (
     BAD_INPUT,
     DONE,
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rlaas {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _cell_commands(commands)
+    cell_commands(commands)
     _demos_commands(commands)
     _train_command(commands)
     _qualify_command(commands)
@@ -71,18 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     _loop_command(commands)
     _run_command(commands)
     return parser
-
-
-def _cell_commands(commands) -> None:
-    group = add_group(commands, "cell", "Look at cells.", "rlaas cell check peg_insertion")
-    check = add_command(
-        group, "check", "Prove what can be proven before training.", "rlaas cell check my_cell.yaml", _check
-    )
-    add_cell(check)
-    show = add_command(group, "show", "Draw the cell.", "rlaas cell show peg_insertion --out cell.png", _show)
-    add_cell(show)
-    add_path(show, "--out", "the PNG to write")
-    add_command(group, "list", "List the shipped cells.", "rlaas cell list", _list)
 
 
 def _demos_commands(commands) -> None:
@@ -197,32 +186,6 @@ def _run_command(commands) -> None:
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
     parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to run (default: all)")
     add_path(parser, "--out", "the run's directory (default: runs/CELL)", required=False)
-
-
-def _check(options: argparse.Namespace) -> int:
-    return run_stage(lambda pipeline, watch: pipeline.check(options.cell, None, watch))
-
-
-def _show(options: argparse.Namespace) -> int:
-    from robot_rlaas.progress import watching
-
-    with watching() as watch:
-        from robot_rlaas import pipeline
-
-        path = pipeline.show(pipeline.Cell.load(options.cell), options.out, watch)
-        if path is None:
-            return REQUIREMENT_FAILS
-        watch.say(f"{path}")
-    return DONE
-
-
-def _list(options: argparse.Namespace) -> int:
-    from robot_rlaas.assets import data_dir
-    from robot_rlaas.cell.spec import load_cell
-
-    for path in sorted((data_dir("sim_assets") / "cells").glob("*.yaml")):
-        print(f"{path.stem:<24} {load_cell(str(path)).description}")
-    return DONE
 
 
 def _generate(options: argparse.Namespace) -> int:

@@ -2,16 +2,18 @@
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scipy import stats
 
 from robot_rlaas import calibration, pipeline, qualification
+from robot_rlaas.calibrate.contact.run import CONTACT
 from robot_rlaas.calibrate.servo.run import CALIBRATION
 from robot_rlaas.cell.calibration import Calibration
+from robot_rlaas.cell.contact import ContactReport
 from robot_rlaas.cell.errors import InputError, StageError
+from robot_rlaas.cell.extends import EXTENDS
 from robot_rlaas.cell.spec import cell_path, load_cell
 from robot_rlaas.cell.strict_yaml import load_spec
 from robot_rlaas.files import sha256_file, write_atomic, write_json
@@ -76,6 +78,7 @@ class Turn(NamedTuple):
             and the new one.
         accepted: whether the new one took the other's place, and
         reason: why, or why not.
+        learned: whether a contact file took the place of ranges of the cell.
         success, lower_95, passed: of the deployed policy in the cell as it is now known.
         decision: "keep"; "tune" or "record demonstrations" where a requirement does not pass; "look at the arm" where
             all pass in the model and the arm contradicts it.
@@ -95,6 +98,7 @@ class Turn(NamedTuple):
     error_after_mrad: float
     accepted: bool
     reason: str
+    learned: bool
     success: float
     lower_95: float
     passed: bool
@@ -160,8 +164,10 @@ def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch:
     watch.say("now the arm moves through two motions of its own, 12 s and 6 s, to be calibrated")
     calibration.calibrate(cell, folder / "calibration", o.plant, o.arm, seed, watch)
     found = load_spec(folder / "calibration" / CALIBRATION, Calibration)
-    if found.accepted:
-        cell = str(_with_calibration(Path(cell), folder / "calibration" / CALIBRATION, folder / "cell.yaml"))
+    known = {"calibration": folder / "calibration" / CALIBRATION} if found.accepted else {}
+    known |= _learned(cell, folder, watch)
+    if known:
+        cell = str(_extended(Path(cell), known, folder / "cell.yaml"))
     plan = Plan(o.budget, sequential=True, held_out=0)
     now = _judged(cell, policy, seed, plan, folder / "qualification", watch)
     decision, evidence, tuned = "keep", "every requirement passes in the cell as it is now known", None
@@ -194,6 +200,7 @@ def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch:
         error_after_mrad=found.heldout.mean_after_mrad,
         accepted=found.accepted,
         reason=found.reason,
+        learned="contact" in known,
         success=now.success,
         lower_95=now.lower_95,
         passed=now.passed,
@@ -233,11 +240,23 @@ def _tune(o: Options, cell: str, policy: Path, seed: int, folder: Path, watch: W
     return folder / "policy"
 
 
-def _with_calibration(cell: Path, found: Path, out: Path) -> Path:
-    """The cell file with another calibration, in another directory."""
-    text = re.sub(r"(?m)^calibration:.*\n?", "", cell.read_text())
-    named = os.path.relpath(found, out.parent)
-    write_atomic(out, f"{text.rstrip()}\n\ncalibration: {named}    # what the arm showed\n")
+def _learned(cell: str, folder: Path, watch: Watch) -> dict[str, Path]:
+    """The contact file that the deployment's log gave, if anything in it may take the place of the cell's ranges."""
+    watch.say("what the deployment says of parts, plates and camera:")
+    try:
+        calibration.contact(cell, [folder / "deployment" / "log.mcap"], folder / "contact", watch)
+    except InputError as error:
+        watch.say(f"  nothing: {error.message}")
+        return {}
+    report = load_spec(folder / "contact" / CONTACT, ContactReport)
+    return {"contact": folder / "contact" / CONTACT} if any(one.accepted for one in report.learned) else {}
+
+
+def _extended(cell: Path, known: dict[str, Path], out: Path) -> Path:
+    """The cell with what is known now, as a cell file in another directory that extends its own."""
+    named = {EXTENDS: cell, **known}
+    lines = [f"{key}: {os.path.relpath(path, out.parent)}\n" for key, path in named.items()]
+    write_atomic(out, "".join(["# What the arm showed.\n", *lines]))
     load_cell(str(out))
     return out
 

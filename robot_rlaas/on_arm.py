@@ -139,6 +139,7 @@ def outcome_of(cell: CellSpec, number: int, attempt: dict[str, Any]) -> Outcome:
         reward=float("nan"),
         stage_s=(*(float("inf"),) * (len(STAGES) - 2), time_s if success else float("inf")),
         peak_at_s=float("nan"),
+        pressed_s=attempt.get("pressed_s", 0.0),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.extends import naming_lines
 from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
 from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
 from robot_rlaas.files import staged_dir
@@ -51,8 +52,9 @@ class Cell:
         """By shipped name or path; compiled but not checked."""
         from robot_rlaas.sim.model import build
 
-        spec = load_cell(reference)
-        return Cell(spec, build(spec), cell_path(reference))
+        spec, path = load_cell(reference), cell_path(reference)
+        with naming_lines(path):
+            return Cell(spec, build(spec), path)
 
     def env(self, simulations: int, seeds: Seeds, first: int = 0, widen: float = 1.0) -> "BatchEnv":
         """A batched environment on the CPU backend. `widen` widens what nobody observes."""
@@ -66,7 +68,8 @@ class Cell:
 def _widened(cell: CellSpec, factor: float) -> CellSpec:
     hidden = ("plate_bias_mm", "plate_bias_deg", "hand_offset_mm", "hand_offset_deg")
     ranges = {name: _wider(getattr(cell.variation, name), factor) for name in hidden}
-    return cell.model_copy(update={"variation": cell.variation.model_copy(update=ranges)})
+    contact = cell.contact.wider(factor) if cell.contact else None
+    return cell.model_copy(update={"variation": cell.variation.model_copy(update=ranges), "contact": contact})
 
 
 def _wider(ends: tuple[float, float], factor: float) -> tuple[float, float]:
@@ -105,11 +108,11 @@ def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: W
     """Record scripted demonstrations as a LeRobotDataset v3."""
     from robot_rlaas.data.episode import record
     from robot_rlaas.data.lerobot import write_dataset
-    from robot_rlaas.env.expert import InsertionExpert
+    from robot_rlaas.env.task import expert_of
 
     cell, count = Cell.load(reference), recipe.demonstrations
     env = cell.env(min(count, 100), Seeds(seed, Space.DEMONSTRATE))
-    expert = InsertionExpert(cell.spec, env.contract, env.nsim)
+    expert = expert_of(cell.spec, env.contract, env.nsim)
     noise = np.random.default_rng([seed, int(Space.DEMONSTRATE)])
     episodes = record(env, expert, count, recipe.demonstration_noise, noise, _counter(watch, "recording", count))
     lineage = {
@@ -148,13 +151,13 @@ def train(
 ) -> Result:
     """Clone the demonstrations, or begin with the policy directory `start`; improve by PPO, export."""
     from robot_rlaas.data.lerobot import read_dataset, read_lineage
-    from robot_rlaas.env.insertion import contract
+    from robot_rlaas.env.task import contract_of
     from robot_rlaas.files import sha256_tree
     from robot_rlaas.learn.improve import Progress
     from robot_rlaas.learn.train import train as train_policy
 
     cell = Cell.load(reference)
-    episodes = read_dataset(demonstrations, contract(cell.spec))
+    episodes = read_dataset(demonstrations, contract_of(cell.spec))
     lineage = read_lineage(demonstrations)
     training_env = cell.env(recipe.simulations, Seeds(seed, Space.TRAIN), widen=recipe.widen)
     provenance = {

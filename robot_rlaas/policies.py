@@ -81,7 +81,7 @@ def load(reference: str | Path, cell: CellSpec, rows: int) -> Loaded:
     Raises:
         InputError: if it is none of these, broken, or made for another contract.
     """
-    from robot_rlaas.env.insertion import contract as contract_of
+    from robot_rlaas.env.task import contract_of
 
     text, path, contract = str(reference), Path(reference), contract_of(cell)
     python = PYTHON.fullmatch(text)
@@ -101,11 +101,13 @@ def _unknown(what: str, path: Path) -> InputError:
 
 
 def _expert(cell: CellSpec, contract: Contract, rows: int) -> Loaded:
-    from robot_rlaas.env import expert, insertion
+    from robot_rlaas.env.task import expert_of, task_of
 
-    sources = [sha256_file(Path(str(module.__file__))) for module in (expert, insertion)]
+    policy = expert_of(cell, contract, rows)
+    modules = {sys.modules[type(part).__module__] for part in (policy, task_of(cell, 1))}
+    sources = sorted(sha256_file(Path(str(module.__file__))) for module in modules)
     digest = hashlib.sha256("".join(sources).encode()).hexdigest()
-    return Loaded(expert.InsertionExpert(cell, contract, rows), EXPERT, digest, EXPERT)
+    return Loaded(policy, EXPERT, digest, EXPERT)
 
 
 def _directory(path: Path, contract: Contract, rows: int) -> Loaded:

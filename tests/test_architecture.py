@@ -24,7 +24,7 @@ ALLOWED = {
 }
 ONLY_IN = {
     "stable_baselines3": {"learn"},
-    "lerobot": {"data", "learn/foreign.py"},
+    "lerobot": {"data", "learn/foreign.py", "env/lerobot_plugin"},
     "torch": {"learn"},
     "rclpy": {"deploy/ros"},
     "mujoco": {"sim", "calibrate", "deploy/virtual_arm", "deploy/ros/virtual_arm_node.py"},

@@ -16,6 +16,7 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import staged_dir
 
 LICENSE = "SPDX-License-Identifier: Apache-2.0\n"
+MAY_DIFFER = {"calibration", "contact", "variation", "held_out", "description"}  # between training and deployment
 
 
 def build_bundle(policy_dir: Path, report: Path | None, out: Path, other: CellSpec | None = None) -> Path:
@@ -83,10 +84,14 @@ def _cell_and_contract(file: Path, description: dict[str, Any]) -> tuple[CellSpe
     return cell, contract
 
 
+def not_the_same(one: CellSpec, other: CellSpec) -> list[str]:
+    """The sections in which two cells must agree for one's policy to be bundled for the other, and do not."""
+    contents = [cell.model_dump(exclude=MAY_DIFFER) for cell in (one, other)]
+    return [key for key in contents[0] if contents[0][key] != contents[1].get(key)]
+
+
 def _same_task(other: CellSpec, trained: CellSpec, file: Path) -> CellSpec:
-    loose = {"calibration", "variation", "held_out", "description"}
-    one, two = (cell.model_dump(exclude=loose) for cell in (other, trained))
-    different = [key for key in one if one[key] != two.get(key)]
+    different = not_the_same(other, trained)
     if different:
         message = f"the policy was trained in a cell with another {', '.join(different)}"
         raise InputError(message, file=file, fix="train a policy for this cell")

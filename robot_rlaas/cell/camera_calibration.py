@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
 
-from robot_rlaas.cell.calibration import DataFile
-from robot_rlaas.cell.spec import NonNegative, Triple
+from robot_rlaas.cell.calibration import DataFile, NonNegative
+from robot_rlaas.cell.quantities import Triple
 from robot_rlaas.cell.strict_yaml import Spec
 
 Mount = Literal["hand", "base"]

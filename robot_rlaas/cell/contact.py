@@ -1,9 +1,15 @@
 """What a contact file says: how a cell's holes, friction and wrist sensor showed themselves in its logs."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from robot_rlaas.cell.calibration import DataFile, Sha256
-from robot_rlaas.cell.strict_yaml import Spec
+from pydantic import Field
+
+from robot_rlaas.cell.calibration import DataFile, NonNegative, Sha256
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.strict_yaml import Spec, load_spec
+
+Quantity = Literal["friction", "offset_x_mm", "offset_y_mm", "plate_x_mm", "plate_y_mm", "plate_yaw_deg"]
 
 
 class ContactFigure(Spec):
@@ -18,6 +24,30 @@ class ContactFigure(Spec):
     within: bool
 
 
+class Learned(Spec):
+    """What a quantity was over `parts` parts. Only where it is accepted may it take the place of the cell's ranges.
+
+    Attributes:
+        name: `friction` of part and plate. `offset_*`: where the part's tip has to be led against where the camera
+            saw the hole, in the frame of the hole as seen: what camera and hand do wrong together. `plate_*`: the
+            middle of where the plates lay, against `task.plate.top_mm`, in the base frame.
+        value: their mean.
+        deviation: their standard deviation from part to part.
+        parts: how many.
+        hidden: half width of what the logs cannot tell of each part: a tip may be anywhere in its clearance.
+        accepted: they foretell each other better than the cell did.
+        reason: in words.
+    """
+
+    name: Quantity
+    value: float
+    deviation: NonNegative
+    parts: Annotated[int, Field(ge=2)]
+    hidden: NonNegative = 0.0
+    accepted: bool
+    reason: str
+
+
 class ContactReport(Spec):
     """A whole contact file. `findings` are sentences, and each says what to do."""
 
@@ -30,3 +60,35 @@ class ContactReport(Spec):
     inserted: int
     figures: tuple[ContactFigure, ...]
     findings: tuple[str, ...]
+    learned: tuple[Learned, ...] = ()
+
+    def accepted(self, *names: Quantity) -> tuple[Learned, ...]:
+        """What was accepted of these quantities, in this order; nothing unless all were."""
+        found = {one.name: one for one in self.learned if one.accepted}
+        return tuple(found[name] for name in names) if all(name in found for name in names) else ()
+
+    def wider(self, factor: float) -> "ContactReport":
+        """The same with more of what nobody observes: offsets scatter by this factor."""
+        learned = tuple(
+            one.model_copy(update={"deviation": factor * one.deviation, "hidden": factor * one.hidden})
+            if one.name.startswith("offset")
+            else one
+            for one in self.learned
+        )
+        return self.model_copy(update={"learned": learned})
+
+
+def load_contact(path: Path, cell: str) -> ContactReport:
+    """A contact file that may replace ranges of the cell of this name.
+
+    Raises:
+        InputError: if the file cannot be read, is of another cell, or nothing in it was accepted.
+    """
+    again = "run `rlaas calibrate contact` on more logs of this cell, or take 'contact' out of the cell file"
+    report = load_spec(path, ContactReport)
+    if report.cell != cell:
+        raise InputError(f"this file is of the cell '{report.cell}', not of '{cell}'", file=path, fix=again)
+    if not any(one.accepted for one in report.learned):
+        why = "; ".join(sorted({one.reason for one in report.learned})) or "it holds no estimates"
+        raise InputError(f"nothing in this file may replace a range: {why}", file=path, fix=again)
+    return report

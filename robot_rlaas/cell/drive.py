@@ -4,9 +4,8 @@ from typing import Literal
 
 from pydantic import PositiveFloat, model_validator
 
-from robot_rlaas.cell.calibration import DataFile, Estimate
+from robot_rlaas.cell.calibration import DataFile, Estimate, NonNegative
 from robot_rlaas.cell.hardware import HardwareProfile
-from robot_rlaas.cell.spec import NonNegative
 from robot_rlaas.cell.strict_yaml import Spec
 
 

@@ -5,18 +5,18 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
 from robot_rlaas.assets import data_dir, find
-from robot_rlaas.cell.spec import NonNegative
+from robot_rlaas.cell.calibration import NonNegative
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
 
 Six = tuple[float, float, float, float, float, float]
 
 
 class Topics(Spec):
-    """ROS 2 names, as the vendor's driver and ros2_control use them."""
+    """ROS 2 names, as the vendor's driver and ros2_control use them. No wrench: the arm does not measure one."""
 
     joint_states: str = "/joint_states"
     command: str = "/forward_position_controller/commands"
-    wrench: str = "/force_torque_sensor_broadcaster/wrench"
+    wrench: str | None = "/force_torque_sensor_broadcaster/wrench"
 
 
 class HardwareProfile(Spec):

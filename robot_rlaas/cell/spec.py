@@ -5,67 +5,43 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, FiniteFloat, PositiveFloat, model_serializer, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, model_serializer, model_validator
 
-from robot_rlaas.assets import data_dir, find
-from robot_rlaas.cell.calibration import LONGEST_DELAY_S, Calibration, NonNegative, load_accepted
-from robot_rlaas.cell.strict_yaml import Spec, load_spec
-
-Triple = tuple[float, float, float]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Delay = Annotated[float, Field(ge=0, le=LONGEST_DELAY_S)]
-
-
-def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError("the lower end comes first: [low, high]")
-    return pair
-
-
-Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)]
-PositiveRange = Annotated[tuple[NonNegative, NonNegative], AfterValidator(_ordered)]
-DelayRange = Annotated[tuple[Delay, Delay], AfterValidator(_ordered)]
+from robot_rlaas.assets import find
+from robot_rlaas.cell.calibration import Calibration, NonNegative, load_accepted
+from robot_rlaas.cell.contact import ContactReport, load_contact
+from robot_rlaas.cell.explain import Wrong
+from robot_rlaas.cell.extends import all_there, beside, cells_dir, read_cell
+from robot_rlaas.cell.handling import HandlingTask
+from robot_rlaas.cell.insertion import InsertionTask, PlateSpec
+from robot_rlaas.cell.quantities import DelayRange, Fraction, PositiveRange, Range, Triple
+from robot_rlaas.cell.strict_yaml import Spec, validate
 
 
 class RobotSpec(Spec):
-    """Which arm and tool stand in the cell, and where the arm starts."""
+    """Which arm and tool stand in the cell, and where the arm starts.
+
+    Attributes:
+        arm: a shipped arm's name, or the path of an MJCF file.
+        tool: a shipped tool's name, or the path of an MJCF file.
+        hardware: a shipped hardware profile's name, or its path: joint names, limits, topics.
+        home_deg: the joint angles that every episode starts from.
+    """
 
     arm: str
     tool: str
     hardware: str
-    home_deg: tuple[float, float, float, float, float, float]
-
-
-class PegSpec(Spec):
-    """A square peg, held by the tool. `length_mm` is what stands out of the fingers."""
-
-    width_mm: PositiveFloat
-    length_mm: PositiveFloat
-    mass_kg: PositiveFloat = 0.1
-
-
-class PlateSpec(Spec):
-    """A plate with a square hole. `top_mm` is the centre of the hole at the plate's upper face, in the base frame."""
-
-    top_mm: Triple
-    size_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-    clearance_mm: PositiveFloat
-    chamfer_mm: PositiveFloat
-
-
-class InsertionTask(Spec):
-    """Put the peg into the hole. Done when its tip is `depth_mm` below the plate's upper face."""
-
-    kind: Literal["insertion"]
-    peg: PegSpec
-    plate: PlateSpec
-    depth_mm: PositiveFloat
-    start_height_mm: PositiveFloat
-    timeout_s: PositiveFloat
+    home_deg: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
 
 
 class Box(Spec):
-    """An axis-aligned box in the base frame."""
+    """An axis-aligned box in the base frame.
+
+    Attributes:
+        name: of what stands in it.
+        center_mm: x, y, z of its middle.
+        size_mm: its whole extent in x, y and z.
+    """
 
     name: str
     center_mm: Triple
@@ -75,15 +51,28 @@ class Box(Spec):
 class Variation(Spec):
     """What differs from part to part: every value is drawn uniformly from its range at the start of an episode.
 
-    With a calibration, the last four are drawn from what it found instead, and their ranges here do not count.
+    With a calibration, the last four are drawn from what it found instead, and their ranges here do not count. With a
+    contact file, so are friction and the sum of plate_bias_mm and hand_offset_mm, where it learned them; the ranges of
+    the plate's place stay, about the middle that it found.
+
+    Attributes:
+        plate_xy_mm: the plate's true displacement in x and in y from its nominal place.
+        plate_yaw_deg: the plate's true turn about z.
+        plate_bias_mm, plate_bias_deg: the plate's pose as observed minus the true one.
+        hand_offset_mm, hand_offset_deg: how the part sits in the hand, against nominal; nobody sees it.
+        friction: of sliding between the part and what it touches.
+        joint_damping_scale: multiplies the nominal model's, joint by joint.
+        joint_friction_Nm: dry friction of every joint.
+        servo_gain_scale: multiplies the nominal model's, joint by joint.
+        command_delay_s: between a command and its effect.
     """
 
-    plate_xy_mm: Range
-    plate_yaw_deg: Range
-    plate_bias_mm: Range
-    plate_bias_deg: Range
-    hand_offset_mm: Range
-    hand_offset_deg: Range
+    plate_xy_mm: Range = (0.0, 0.0)
+    plate_yaw_deg: Range = (0.0, 0.0)
+    plate_bias_mm: Range = (0.0, 0.0)
+    plate_bias_deg: Range = (0.0, 0.0)
+    hand_offset_mm: Range = (0.0, 0.0)
+    hand_offset_deg: Range = (0.0, 0.0)
     friction: PositiveRange = (0.2, 0.4)
     joint_damping_scale: PositiveRange = (1.0, 1.0)
     joint_friction_Nm: PositiveRange = (0.0, 0.0)
@@ -124,7 +113,13 @@ class HeldOut(Spec):
 
 
 class Sensing(Spec):
-    """Sensor errors. Standard deviations; the wrench bias is drawn once per episode."""
+    """Sensor errors. Standard deviations; the wrench bias is drawn once per episode.
+
+    Attributes:
+        force_noise_N, torque_noise_Nm: of every reading of the wrist sensor.
+        force_bias_N, torque_bias_Nm: of the wrist sensor, the same for a whole episode.
+        joint_noise_rad: of every reading of a joint angle.
+    """
 
     force_noise_N: NonNegative = 0.0
     torque_noise_Nm: NonNegative = 0.0
@@ -138,6 +133,12 @@ class Control(Spec):
 
     `leash_*` bounds how far the commanded tool pose may run ahead of the measured one, so that the arm does not wind up
     against what holds it (reference limiting, as in SERL, arXiv 2401.16013).
+
+    Attributes:
+        rate_hz: actions per second.
+        step_mm, step_deg: the largest step of the tool in one action.
+        leash_mm, leash_deg: how far the command may run ahead of the measured tool.
+        joint_speed_rad_s, joint_acceleration_rad_s2: limits; where the hardware profile's are lower, those count.
     """
 
     rate_hz: Annotated[float, Field(gt=0, le=100)]
@@ -162,6 +163,14 @@ class QuantileRequirement(Spec):
     quantile: Fraction = 0.95
 
 
+class SustainedForceRequirement(Spec):
+    """At most `rate` of all episodes press harder than `force_N` for `duration_s` on end."""
+
+    force_N: PositiveFloat
+    duration_s: PositiveFloat
+    rate: Fraction
+
+
 class KeepOutRequirement(Spec):
     """At most `rate` of all episodes enter a keep-out box."""
 
@@ -175,6 +184,7 @@ class Requirements(Spec):
     cycle_time_s: QuantileRequirement
     contact_force_N: QuantileRequirement
     keep_out: KeepOutRequirement
+    sustained_force: SustainedForceRequirement | None = None
 
 
 class _Cell(Spec):
@@ -184,7 +194,7 @@ class _Cell(Spec):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     description: str
     robot: RobotSpec
-    task: InsertionTask
+    task: Annotated[InsertionTask | HandlingTask, Field(discriminator="kind")]
     keep_out: tuple[Box, ...] = ()
     variation: Variation
     held_out: HeldOut = HeldOut()
@@ -194,16 +204,18 @@ class _Cell(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.task.depth_mm > self.task.plate.size_mm[2]:
-            raise ValueError(f"task.depth_mm {self.task.depth_mm} is more than the plate is thick")
-        if self.task.depth_mm > self.task.peg.length_mm:
-            raise ValueError(f"task.depth_mm {self.task.depth_mm} is more than the peg is long")
         if self.requirements.cycle_time_s.limit > self.task.timeout_s:
-            raise ValueError("requirements.cycle_time_s.limit is longer than task.timeout_s: no episode could break it")
+            reason = f"longer than task.timeout_s ({self.task.timeout_s:g} s): no episode could break it"
+            raise Wrong("requirements.cycle_time_s.limit", reason, fix="allow less time, or wait longer")
+        names = [box.name for box in self.keep_out]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise Wrong(f"keep_out.{i}.name", "another box has that name", fix="give each a name of its own")
         for name, (low, high) in self.held_out.ranges.items():
             inner = getattr(self.variation, name)
             if low > inner[0] or high < inner[1] or (low, high) == inner:
-                raise ValueError(f"held_out.{name} {[low, high]} does not reach beyond variation.{name} {list(inner)}")
+                reason = f"does not reach beyond variation.{name}, {list(inner)}"
+                raise Wrong(f"held_out.{name}", reason, fix="make it wider than that, or leave it out")
         return self
 
     @property
@@ -217,27 +229,39 @@ class _Cell(Spec):
         return round(self.task.timeout_s * self.control.rate_hz)
 
 
-class _CellFile(_Cell):
-    """A cell file as it is written: it names its calibration."""
+class CellFile(_Cell):
+    """What a factory cell is and what it demands of a policy. Units stand in the keys; frames are the arm's base frame.
+
+    Attributes:
+        rlaas: the format of the file.
+        name: lower-case letters, digits and underscores; directories and bundles bear it.
+        description: one sentence; it becomes the task of the demonstrations.
+        calibration: the path of a calibration.yaml, relative to this file: the arm as it was found to be.
+        contact: the path of a contact.yaml, relative to this file: parts, plates and camera as they were found to be.
+        keep_out: boxes that the tool must not enter.
+    """
 
     calibration: str | None = None
+    contact: str | None = None
 
 
 class CellSpec(_Cell):
-    """A whole cell file, with the content of the calibration that it names."""
+    """A whole cell file, with the content of the calibration and of the contact file that it names."""
 
     calibration: Calibration | None = None
+    contact: ContactReport | None = None
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, handler: Any) -> dict[str, Any]:
         content = handler(self)
-        if self.calibration is None:
-            content.pop("calibration", None)
+        for name in ("calibration", "contact"):
+            if getattr(self, name) is None:
+                content.pop(name, None)
         return content
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the meaning of the file and of its calibration: comments and layout do not count."""
+        """SHA-256 of the meaning of the file and of what it names: comments and layout do not count."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
 
@@ -247,12 +271,15 @@ def load_cell(reference: str) -> CellSpec:
     Raises:
         InputError: with file, line, value, what is allowed and what to do.
     """
-    path = cell_path(reference)
-    content = dict(load_spec(path, _CellFile))
-    named = content.pop("calibration")
-    return CellSpec(**content, calibration=load_accepted(path.parent / named) if named else None)
+    document = read_cell(cell_path(reference))
+    content = dict(validate(document, CellFile))
+    all_there(document, **{key: getattr(content["robot"], key) for key in ("arm", "tool", "hardware")})
+    arm, parts = content.pop("calibration"), content.pop("contact")
+    calibration = load_accepted(beside(document, "calibration", arm, "arm")) if arm else None
+    contact = load_contact(beside(document, "contact", parts, "contact"), content["name"]) if parts else None
+    return CellSpec(**content, calibration=calibration, contact=contact)
 
 
 def cell_path(reference: str) -> Path:
     """The file behind a cell's shipped name or path."""
-    return find(reference, data_dir("sim_assets") / "cells", ".yaml")
+    return find(reference, cells_dir(), ".yaml")

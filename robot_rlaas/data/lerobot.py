@@ -17,6 +17,7 @@ from robot_rlaas.files import staged_dir, write_json
 LINEAGE = "rlaas.json"
 EXECUTED = "complementary_info.executed_action"
 START = "complementary_info.start"  # not an observation: training tools take those as inputs
+AGAIN = "observation.environment_state"  # the state a second time: LeRobot's ACT wants this or an image
 REGENERATE = "generate it again with 'rlaas demos generate'"
 
 
@@ -41,6 +42,7 @@ def features(contract: Contract) -> dict[str, dict[str, Any]]:
     action = names(contract.action)
     return {
         "observation.state": vector(names(contract.observation)),
+        AGAIN: vector(names(contract.observation)),
         START: vector(list(START_AXES)),
         "action": vector(action),
         EXECUTED: vector(action),
@@ -112,6 +114,7 @@ def _frames(episode: Episode, task: str):
     for t in range(last + 1):
         yield {
             "observation.state": episode.observation[t],
+            AGAIN: episode.observation[t],
             START: start,
             "action": episode.action[t],
             EXECUTED: episode.executed[t],
@@ -144,7 +147,7 @@ def read_dataset(path: Path, contract: Contract) -> list[Episode]:
     lineage = read_lineage(path)
     if Contract.from_json(lineage["contract"]).hash != contract.hash:
         raise InputError("the dataset was made under another contract than the cell's", file=path, fix=REGENERATE)
-    columns = _columns(path, (*features(contract), "episode_index"))
+    columns = _columns(path, (*(features(contract).keys() - {AGAIN}), "episode_index"))
     outcomes = lineage["outcomes"]
     counts = np.bincount(columns["episode_index"], minlength=len(outcomes))
     expected = [outcome["steps"] for outcome in outcomes]

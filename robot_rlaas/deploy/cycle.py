@@ -62,6 +62,7 @@ class Result(NamedTuple):
     success: bool
     cycle_time_s: float | None
     peak_force_N: float
+    pressed_s: float = 0.0
 
 
 class Cycle:
@@ -97,6 +98,7 @@ class Cycle:
         self._path: _Path | None = None
         self._tare: list[np.ndarray] = []
         self._zero, self._action, self._peak_N = np.zeros(6), np.zeros((1, self._contract.action_size)), 0.0
+        self._pressing_s, self._pressed_s = 0.0, 0.0
 
     def step(self, sensed: Sensed) -> np.ndarray:
         """The joint target (k,) for the period that begins now."""
@@ -191,6 +193,7 @@ class Cycle:
         if len(self._tare) >= round(TARE_S / self.cell.period_s):
             self._zero = np.mean(self._tare, axis=0)
             self._action, self._peak_N, self._steps = np.zeros_like(self._action), 0.0, 0
+            self._pressing_s = self._pressed_s = 0.0
             self._touch = insertion.untouched(1)
             self._policy.reset(np.arange(1))
             self._enter(Phase.RUN, sensed.time_s + self.cell.period_s)
@@ -198,12 +201,16 @@ class Cycle:
     def _run(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
         assert sensed.plate is not None
         wrench = (sensed.wrench - self._zero)[None]
-        self._peak_N = max(self._peak_N, float(np.linalg.norm(wrench[0, :3])))
+        force_N = float(np.linalg.norm(wrench[0, :3]))
+        self._peak_N = max(self._peak_N, force_N)
+        long = self.cell.requirements.sustained_force
+        self._pressing_s = self._pressing_s + self.cell.period_s if long and force_N > long.force_N else 0.0
+        self._pressed_s = max(self._pressed_s, self._pressing_s)
         elapsed_s = sensed.time_s - self._since_s
         at = insertion.progress(self.cell, sensed.plate, tool.measured.p)
         done = bool(at.depth_m[0] >= self.cell.task.depth_mm / 1000 + OVER_DEPTH_M)
         if done or elapsed_s > self.cell.task.timeout_s:
-            self.results.append(Result(done, elapsed_s if done else None, self._peak_N))
+            self.results.append(Result(done, elapsed_s if done else None, self._peak_N, self._pressed_s))
             self._attempted = True
             self._enter(Phase.LIFT, sensed.time_s)
             return self._lift(sensed, tool)

@@ -1,6 +1,6 @@
-"""The insertion task as pure functions over batched arrays: what is seen, what is rewarded, what counts as done."""
+"""The insertion task as pure functions over batched arrays: what is seen, what counts as progress, what as done."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -9,19 +9,18 @@ from robot_rlaas.cell.contract import Contract, Feature
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ACTION_AXES, ToolState
 from robot_rlaas.control.kinematics import Pose
-from robot_rlaas.control.rotation import about_z, rotate, rotate_back, rotation_vector, transpose
+from robot_rlaas.control.rotation import about_z, matrix_from_vector, rotate, rotate_back, rotation_vector, transpose
+from robot_rlaas.env.task import Look, View, poses, put, take
+
+if TYPE_CHECKING:
+    from robot_rlaas.sim.variation import Draw
 
 Array = Any
 XYZ = ("x", "y", "z")
 DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight at the plate
 SEARCH_PERIOD_S = 0.6
 TOUCH_N, TOUCH_HEIGHT_M = 5.0, 0.006  # a force on a tool so low over the plate is its first touch
-FREE_FORCE, FULL_FORCE = 0.8, 1.1  # fractions of the limit between which force costs most
-BEYOND = 0.3  # of that cost, for force beyond
 LATERAL_SCALES_M = (0.01, 0.002)  # the way to the hole, and the search for it
-FORCE_WEIGHT = 2.5
-DONE_REWARD = 8.0
-TIME_COST = -0.002  # per period
 STAGES = ("approach", "search", "insert", "done")
 
 
@@ -110,12 +109,12 @@ def observe(
 
 
 class Progress(NamedTuple):
-    """Where the peg truly is, in the hole's true frame.
+    """Where the part truly is, in the hole's true frame.
 
     Attributes:
-        tip_m: (n, 3) the tip of the peg; z is negative inside the hole.
+        tip_m: (n, 3) its tip; z is negative inside the hole.
         lateral_m: (n,) its distance from the hole's axis.
-        depth_m: (n,) how far it is below the plate's upper face, zero above it or beside the hole.
+        depth_m: (n,) how far it is below the top of the hole or shaft, zero above it or beside the hole.
         done: (n,) bool.
         stage: (n,) index into STAGES.
     """
@@ -127,25 +126,24 @@ class Progress(NamedTuple):
     stage: Array
 
 
-def peg_tip(tool: Pose, hand_m: Array, R_hand: Array, peg_length_m: float) -> Array:
-    """The peg's true tip in the base frame (n, 3).
+def part_tip(tool: Pose, hand_m: Array, R_hand: Array, length_m: float) -> Array:
+    """The part's true tip in the base frame (n, 3).
 
     Args:
         tool: the true pose of the nominal tip.
-        hand_m, R_hand: (n, 3) and (n, 3, 3): how the peg sits in the hand, against nominal, in the tool's frame.
-        peg_length_m: from the fingertips to the tip.
+        hand_m, R_hand: (n, 3) and (n, 3, 3): how the part sits in the hand, against nominal, in the tool's frame.
+        length_m: from the fingertips to the tip.
     """
-    nominal = np.array([0.0, 0.0, peg_length_m])
-    return tool.p + rotate(tool.R, hand_m + R_hand[:, :, 2] * peg_length_m - nominal)
+    nominal = np.array([0.0, 0.0, length_m])
+    return tool.p + rotate(tool.R, hand_m + R_hand[:, :, 2] * length_m - nominal)
 
 
 def progress(cell: CellSpec, hole: Pose, tip: Array) -> Progress:
-    """Judge the peg's tip (n, 3), base frame, against the true hole."""
+    """Judge the part's tip (n, 3), base frame, against the true hole."""
     xp = array_namespace(tip)
     tip_hole = rotate_back(hole.R, tip - hole.p)
     lateral = xp.sqrt(xp.sum(tip_hole[:, :2] ** 2, axis=-1))
-    half = cell.task.peg.width_mm / 2000
-    over = lateral < half
+    over = lateral < min(cell.task.part.section_mm) / 2000
     depth = xp.where(over, xp.maximum(-tip_hole[:, 2], 0.0 * lateral), 0.0 * lateral)
     done = depth >= cell.task.depth_mm / 1000
     surface = (cell.task.plate.chamfer_mm + 0.5) / 1000
@@ -162,39 +160,31 @@ def potential(cell: CellSpec, at: Progress) -> Array:
     return (beside + above) / 2 + xp.minimum(at.depth_m / (cell.task.depth_mm / 1000), 1.0 + 0.0 * beside)
 
 
-def force_cost(cell: CellSpec, peak_N: Array) -> Array:
-    """What an episode with this largest contact force (n,) costs, before its weight.
+class Insertion:
+    """The insertion task of a cell, for `count` episodes side by side: their frames and their memory."""
 
-    Steep round the limit and flat elsewhere: a requirement on a quantile asks that most episodes stay below the limit,
-    not that gentle ones become gentler or that the worst be given up.
-    """
-    xp = array_namespace(peak_N)
-    share = peak_N / cell.requirements.contact_force_N.limit
-    beyond = xp.maximum(share - FULL_FORCE, 0.0 * share)
-    return xp.clip(share, FREE_FORCE, FULL_FORCE) - FREE_FORCE + BEYOND * beyond
+    def __init__(self, cell: CellSpec, count: int) -> None:
+        self.contract, self.stages = contract(cell), STAGES
+        self._cell, self._touch = cell, untouched(count)
+        self._hole, self.frame = poses(count), poses(count)
+        self._hand_m, self._R_hand = np.zeros((count, 3)), np.zeros((count, 3, 3))
+        self.machines = np.zeros((count, 0))
 
+    def begin(self, ids: Array, draw: "Draw") -> None:
+        """See `Task.begin`."""
+        seen = draw.plate_xy_m + draw.bias_xy_m, draw.plate_yaw_rad + draw.bias_yaw_rad
+        put(self._hole, ids, task_frame(self._cell, draw.plate_xy_m, draw.plate_yaw_rad))
+        put(self.frame, ids, task_frame(self._cell, *seen))
+        self._hand_m[ids], self._R_hand[ids] = draw.hand_m, matrix_from_vector(draw.hand_rad)
+        self._touch[ids] = untouched(len(ids))
 
-def reward_terms(
-    potential_change: Array, force_cost_change: Array, done: Array, keep_out: Array, action: Array
-) -> dict[str, Array]:
-    """Named reward terms (n,) of one period.
-
-    Force is charged as its episode's peak rises, so that the sum is the cost of the peak: charged per period, a long
-    careful search would cost more than giving up.
-
-    Args:
-        potential_change: (n,) gain in `potential`.
-        force_cost_change: (n,) gain in `force_cost`.
-        done: (n,) bool.
-        keep_out: (n,) bool: the tool is in a keep-out box.
-        action: (n, 4) the action taken.
-    """
-    xp = array_namespace(action)
-    return {
-        "progress": potential_change,
-        "done": DONE_REWARD * done,
-        "time": TIME_COST + 0.0 * potential_change,
-        "force": -FORCE_WEIGHT * force_cost_change,
-        "keep_out": -0.3 * keep_out,
-        "effort": -0.001 * xp.sum(action * action, axis=-1),
-    }
+    def look(self, view: View) -> Look:
+        """See `Task.look`."""
+        ids = view.ids
+        seen = view.tool, view.wrench, view.last_action, view.steps, self._touch[ids]
+        features, self._touch[ids] = observe(self._cell, take(self.frame, ids), *seen)
+        length_m = self._cell.task.part.length_mm / 1000
+        tip = part_tip(view.true_tool, self._hand_m[ids], self._R_hand[ids], length_m)
+        at = progress(self._cell, take(self._hole, ids), tip)
+        never = np.zeros_like(at.done)
+        return Look(features, at.done, never, at.stage, potential(self._cell, at), never)

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from robot_rlaas.assets import data_dir, find
-from robot_rlaas.cell.spec import Fraction, NonNegative
+from robot_rlaas.cell.calibration import NonNegative
+from robot_rlaas.cell.quantities import Fraction
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
 
 

@@ -145,8 +145,15 @@ def judge(cell: CellSpec, outcomes: list[Outcome]) -> Validation:
     )
     excess = max(0.0, time_use - 0.95) + max(0.0, force_use - 0.95)
     keep_out = float(np.mean([o.keep_out for o in outcomes]))
-    good = n - count <= n * (1.0 - need.success.rate) / 6 and excess == 0.0 and keep_out <= need.keep_out.rate / 3
-    score = likely - np.sqrt(likely * (1.0 - likely) / n) - 0.2 * min(excess, 1.0) - keep_out
+    long = need.sustained_force
+    pressed = float(np.mean([o.pressed_s >= long.duration_s for o in outcomes])) if long else 0.0
+    good = (
+        n - count <= n * (1.0 - need.success.rate) / 6
+        and excess == 0.0
+        and keep_out <= need.keep_out.rate / 3
+        and (long is None or pressed <= long.rate / 3)
+    )
+    score = likely - np.sqrt(likely * (1.0 - likely) / n) - 0.2 * min(excess, 1.0) - keep_out - pressed
     return Validation(count / n, float(score), good)
 
 

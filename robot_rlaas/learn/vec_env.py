@@ -4,21 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from robot_rlaas.cell.contract import Contract
 from robot_rlaas.env.batch import BatchEnv, Outcome
-
-
-def contract_spaces(contract: Contract) -> tuple[spaces.Box, spaces.Box]:
-    """Observation and action space of a contract."""
-    sides = []
-    for features in (contract.observation, contract.action):
-        low = np.concatenate([np.full(len(f.axes), f.low, np.float32) for f in features])
-        high = np.concatenate([np.full(len(f.axes), f.high, np.float32) for f in features])
-        sides.append(spaces.Box(low, high, dtype=np.float32))
-    return sides[0], sides[1]
+from robot_rlaas.env.spaces import contract_spaces
 
 
 class BatchVecEnv(VecEnv):

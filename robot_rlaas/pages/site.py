@@ -19,6 +19,7 @@ TITLES = {
     "cycle_time": "Cycle time",
     "contact_force": "Contact force",
     "keep_out": "Keep-out",
+    "sustained_force": "Sustained force",
 }
 
 

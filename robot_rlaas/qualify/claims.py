@@ -56,27 +56,31 @@ class Judgement(NamedTuple):
 def limits(cell: CellSpec) -> dict[str, float]:
     """The least probability, by requirement, with which an episode has to be good."""
     need = cell.requirements
+    long = need.sustained_force
     return {
         "success": need.success.rate,
         "cycle_time": need.cycle_time_s.quantile,
         "contact_force": need.contact_force_N.quantile,
         "keep_out": 1.0 - need.keep_out.rate,
+        **({"sustained_force": 1.0 - long.rate} if long else {}),
     }
 
 
 def good(cell: CellSpec, outcomes: Sequence[Outcome]) -> np.ndarray:
     """Whether each episode is good by each requirement, (n, requirements) bool, in the order of `limits`."""
     need = cell.requirements
+    long = need.sustained_force
     rows = [
         (
             o.success,
             o.cycle_time_s <= need.cycle_time_s.limit,
             o.peak_force_N <= need.contact_force_N.limit,
             not o.keep_out,
+            *((o.pressed_s < long.duration_s,) if long else ()),
         )
         for o in outcomes
     ]
-    return np.array(rows, bool).reshape(-1, 4)
+    return np.array(rows, bool).reshape(-1, len(limits(cell)))
 
 
 def judge(cell: CellSpec, trials: Iterator[Trial], plan: Plan) -> Judgement:

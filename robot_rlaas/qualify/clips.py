@@ -11,7 +11,6 @@ from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv, Outcome
-from robot_rlaas.env.insertion import STAGES
 from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import Workcell
@@ -67,15 +66,15 @@ def _frames(env: BatchEnv, camera: "_Camera", policy: Policy, outcomes: list[Out
     while not outcomes:
         outcomes += env.step(policy.act(env.observation)).outcomes
         steps += 1
-        stage = STAGES[outcomes[0].stage if outcomes else int(env.stage[0])]
+        stage = env.task.stages[outcomes[0].stage if outcomes else int(env.stage[0])]
         yield _write(camera.picture, steps * env.cell.period_s, camera.contact_N, limit_N, stage)
-    last = _write(camera.picture, steps * env.cell.period_s, camera.contact_N, limit_N, _ending(outcomes[0]))
+    last = _write(camera.picture, steps * env.cell.period_s, camera.contact_N, limit_N, _ending(env, outcomes[0]))
     for _ in range(round(HOLD_S * env.cell.control.rate_hz)):
         yield last
 
 
-def _ending(outcome: Outcome) -> str:
-    return "success" if outcome.success else f"not inserted: got as far as {STAGES[outcome.stage]}"
+def _ending(env: BatchEnv, outcome: Outcome) -> str:
+    return "success" if outcome.success else f"not done: got as far as {env.task.stages[outcome.stage]}"
 
 
 class _Camera:
@@ -89,8 +88,8 @@ class _Camera:
     def reset(self, ids: np.ndarray, start: Draw, q_rad: np.ndarray) -> Physics:
         return self._backend.reset(ids, start, q_rad)
 
-    def step(self, setpoints_rad: np.ndarray) -> Physics:
-        physics = self._backend.step(setpoints_rad)
+    def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
+        physics = self._backend.step(setpoints_rad, opening)
         picture = Image.fromarray(self._near.draw(self._backend, 0, "close"))
         wide = Image.fromarray(self._far.draw(self._backend, 0, "cell"))
         inset = wide.reduce(2)

@@ -26,6 +26,7 @@ FAILURE_KINDS = {
     "unseen": "not inserted; nobody saw how far it got",
     "rejected": "the operator says that it failed",
     "force": "inserted, but pressed harder than the limit",
+    "pressed": "inserted, but pressed for too long",
     "slow": "inserted, but took longer than the limit",
 }
 COMBINED_AXES = ("miss_x_mm", "miss_y_mm", "miss_mm", "tilt_deg", "twist_deg")
@@ -124,7 +125,7 @@ class Cluster(NamedTuple):
 
 
 def failure_kind(cell: CellSpec, outcome: Outcome) -> str | None:
-    """The kind of failure, by the first that holds: keep-out box, not inserted, force, time. None for none."""
+    """The kind of failure, by the first that holds: keep-out, not done, force, pressed too long, slow. None for none."""
     need = cell.requirements
     if outcome.keep_out:
         return "keep_out"
@@ -132,6 +133,8 @@ def failure_kind(cell: CellSpec, outcome: Outcome) -> str | None:
         return insertion.STAGES[outcome.stage]
     if not outcome.peak_force_N <= need.contact_force_N.limit:
         return "force"
+    if need.sustained_force and outcome.pressed_s >= need.sustained_force.duration_s:
+        return "pressed"
     return "slow" if outcome.cycle_time_s > need.cycle_time_s.limit else None
 
 
@@ -189,7 +192,7 @@ def combined_axes(cell: CellSpec, starts: np.ndarray) -> np.ndarray:
     hole = insertion.task_frame(cell, plate_xy_m, plate_yaw_rad)
     seen = insertion.task_frame(cell, plate_xy_m + bias_xy_m, plate_yaw_rad + bias_yaw_rad)
     tool = Pose(seen.R @ insertion.DOWN, seen.p)
-    tip = insertion.peg_tip(tool, vector("hand", "x y z", "mm", 1e-3), R_hand, cell.task.peg.length_mm / 1000)
+    tip = insertion.part_tip(tool, vector("hand", "x y z", "mm", 1e-3), R_hand, cell.task.part.length_mm / 1000)
     at = insertion.progress(cell, hole, tip)
     R_hole_peg = transpose(hole.R) @ tool.R @ R_hand
     tilt_rad = np.arccos(np.clip(-R_hole_peg[:, 2, 2], -1.0, 1.0))

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from robot_rlaas.cell.calibration import LONGEST_DELAY_S
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.cell.spec import LONGEST_DELAY_S, CellSpec, Variation
+from robot_rlaas.cell.spec import CellSpec, Variation
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.qualify.claims import ALPHA
 from robot_rlaas.qualify.statistics import difference, proportion, quantile

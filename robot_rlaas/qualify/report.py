@@ -13,7 +13,7 @@ import numpy as np
 from robot_rlaas.cell.seeds import Seeds, sequence_json
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import Outcome
-from robot_rlaas.env.insertion import STAGES
+from robot_rlaas.env.task import stages_of
 from robot_rlaas.qualify import sequential as anytime
 from robot_rlaas.qualify.claims import ALPHA, BATCH, Judgement, Plan
 from robot_rlaas.qualify.failures import AXES, Cluster, combined_axes
@@ -21,7 +21,7 @@ from robot_rlaas.qualify.fresh import Freshness
 from robot_rlaas.qualify.statistics import Estimate, Verdict, proportion, quantile
 from robot_rlaas.qualify.trials import Trial
 
-FORMAT = 3
+FORMAT = 4
 
 
 class PolicyIdentity(NamedTuple):
@@ -132,6 +132,10 @@ def _requirements(cell: CellSpec, outcomes: list[Outcome], plan: Plan, judgement
             "1",
         ),
     ]
+    if long := need.sustained_force:
+        text = f"share of parts pressed with over {long.force_N:g} N for {long.duration_s:g} s"
+        pressed = rate([o.pressed_s >= long.duration_s for o in outcomes], long.rate)
+        rows.append(("sustained_force", text, long.rate, pressed, "1"))
     return [
         {
             "name": name,
@@ -154,7 +158,7 @@ def _finite(value: float) -> float | None:
 
 def _per_episode(cell: CellSpec, trials: list[Trial]) -> dict[str, list[Any]]:
     outcomes = [trial.outcome for trial in trials]
-    starts = np.array([trial.start for trial in trials])
+    starts, stages = np.array([trial.start for trial in trials]), stages_of(cell)
     starts = np.concatenate([starts, combined_axes(cell, starts)], axis=1).round(4)
     return {
         "episode": [o.episode for o in outcomes],
@@ -162,7 +166,8 @@ def _per_episode(cell: CellSpec, trials: list[Trial]) -> dict[str, list[Any]]:
         "cycle_time_s": [round(o.cycle_time_s, 4) if o.success else None for o in outcomes],
         "peak_force_N": [_finite(round(o.peak_force_N, 3)) for o in outcomes],
         "keep_out": [o.keep_out for o in outcomes],
-        "stage": [STAGES[o.stage] for o in outcomes],
+        "pressed_s": [round(o.pressed_s, 4) for o in outcomes],
+        "stage": [stages[o.stage] for o in outcomes],
         **{name: [_finite(x) for x in starts[:, i].tolist()] for i, name in enumerate(AXES)},
     }
 

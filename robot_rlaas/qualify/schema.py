@@ -165,7 +165,7 @@ class Report(TypedDict):
     cell's because it does not say.
     """
 
-    format: Literal[3]
+    format: Literal[4]
     kind: Literal["qualification", "trial"]
     cell: str
     cell_hash: str

@@ -16,12 +16,18 @@ class Physics(NamedTuple):
             period; it includes the tool's weight.
         contact_N: (n,) largest net contact force on the tool within the period.
         bad: (n,) bool: the simulation diverged.
+        parts: (n, free parts, 7) position of each part's base, m, and its quaternion, wxyz.
+        aperture_m: (n,) the gap between the pads of a gripper that moves.
+        openings: (n, moving fixtures) vises and doors, from 0, closed, to 1, open.
     """
 
     q_rad: np.ndarray
     wrench: np.ndarray
     contact_N: np.ndarray
     bad: np.ndarray
+    parts: np.ndarray
+    aperture_m: np.ndarray
+    openings: np.ndarray
 
 
 class Backend(Protocol):
@@ -38,6 +44,12 @@ class Backend(Protocol):
         """
         ...
 
-    def step(self, setpoints_rad: np.ndarray) -> Physics:
-        """Advance all by one control period under setpoints (n, substeps, k)."""
+    def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
+        """Advance all by one control period.
+
+        Args:
+            setpoints_rad: (n, substeps, k) of the arm's joints.
+            opening: (n, 1 + moving fixtures) where the gripper, vises and doors are to go, from 0, closed, to 1, open;
+                None or (n, 0) where nothing moves but the arm.
+        """
         ...

@@ -8,12 +8,12 @@ import mujoco
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.extends import naming_lines
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.cell.strict_yaml import line_of
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import about_z
-from robot_rlaas.control.safety import inside_keep_out
+from robot_rlaas.control.safety import Envelope, inside_keep_out
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import Workcell, build
 from robot_rlaas.sim.variation import draw
@@ -40,13 +40,26 @@ def check(cell: CellSpec, path: Path) -> tuple[Workcell, list[Finding]]:
     Raises:
         InputError: at the first thing that does not hold, with file, line, value and what to change.
     """
-    workcell = build(cell)
-    model = workcell.model
-    findings = [Finding("the model compiles", f"{model.nbody} bodies, {model.ngeom} geoms, {model.nu} actuators")]
-    findings.append(_reach(cell, path, workcell))
-    findings.append(_start(cell, path, workcell))
-    findings.append(_time(cell, path))
-    return workcell, findings
+    with naming_lines(path):
+        workcell = build(cell)
+        model = workcell.model
+        compiled = f"{model.nbody} bodies, {model.ngeom} geoms, {model.nu} actuators"
+        _home(cell, workcell)
+        findings = [Finding("the model compiles", compiled), _reach(cell, workcell), _start(cell, workcell)]
+        return workcell, [*findings, _time(cell)]
+
+
+def _home(cell: CellSpec, workcell: Workcell) -> None:
+    """The arm can stand where it starts."""
+    home, limits = np.deg2rad(np.array(cell.robot.home_deg)), workcell.envelope
+    for i in np.flatnonzero((home < limits.lower_rad) | (home > limits.upper_rad)):
+        low, high = np.rad2deg([limits.lower_rad[i], limits.upper_rad[i]])
+        joint = workcell.chain.joints[i]
+        raise InputError(
+            f"robot.home_deg is {list(cell.robot.home_deg)}: {joint} can turn from {low:.0f} to {high:.0f} deg",
+            key="robot.home_deg",
+            fix="choose a home pose within the joint limits",
+        )
 
 
 def _corners(cell: CellSpec) -> np.ndarray:
@@ -56,7 +69,7 @@ def _corners(cell: CellSpec) -> np.ndarray:
     return np.array(list(product(xy, xy, yaw)))
 
 
-def _reach(cell: CellSpec, path: Path, workcell: Workcell) -> Finding:
+def _reach(cell: CellSpec, workcell: Workcell) -> Finding:
     """Above the hole and at full depth, at every corner of the plate's variation."""
     corners = _corners(cell)
     top = np.array(cell.task.plate.top_mm) / 1000
@@ -67,18 +80,20 @@ def _reach(cell: CellSpec, path: Path, workcell: Workcell) -> Finding:
         p = top + np.concatenate([corners[:, :2], np.full((len(corners), 1), height)], axis=1)
         q, error = solve(workcell.chain, Pose(R, p), np.broadcast_to(home, (len(corners), len(home))))
         limits = workcell.envelope
-        outside = (q < limits.lower_rad).any(1) | (q > limits.upper_rad).any(1)
-        bad = np.flatnonzero(
-            (error > REACH_TOLERANCE) | outside | inside_keep_out(limits, tool_pose(workcell.chain, q))
-        )
-        if len(bad):
-            x, y = corners[bad[0], :2] * 1000
+        outside = (q < limits.lower_rad) | (q > limits.upper_rad)
+        blocked = inside_keep_out(limits, tool_pose(workcell.chain, q))
+        for i in np.flatnonzero((error > REACH_TOLERANCE) | outside.any(1) | blocked):
+            x, y = corners[i, :2] * 1000
+            where = (
+                f"with the plate displaced by x {x:+.0f} mm, y {y:+.0f} mm and the tool {height * 1000:+.0f} mm above"
+            )
+            if error[i] <= REACH_TOLERANCE and not outside[i].any():
+                raise _in_the_way(cell, limits, tool_pose(workcell.chain, q[i : i + 1]), where)
+            joints = [workcell.chain.joints[j] for j in np.flatnonzero(outside[i])]
+            why = f"{', '.join(joints)} would leave its range" if joints else "it is out of reach"
             raise InputError(
-                f"task.plate.top_mm is {list(cell.task.plate.top_mm)}: with the plate displaced by x {x:+.0f} mm, "
-                f"y {y:+.0f} mm the arm cannot take the tool to {height * 1000:+.0f} mm above it "
-                f"(misses by {error[bad[0]] * 1000:.1f} mm, or joint limits or a keep-out box are in the way)",
-                file=path,
-                line=line_of(path, "task", "plate", "top_mm"),
+                f"task.plate.top_mm is {list(cell.task.plate.top_mm)}: {where}, {why}",
+                key="task.plate.top_mm",
                 fix="move the plate, narrow variation.plate_xy_mm, or change robot.home_deg",
             )
         room = np.minimum(q - limits.lower_rad, limits.upper_rad - q).min()
@@ -88,13 +103,24 @@ def _reach(cell: CellSpec, path: Path, workcell: Workcell) -> Finding:
     )
 
 
-def _start(cell: CellSpec, path: Path, workcell: Workcell) -> Finding:
+def _in_the_way(cell: CellSpec, limits: Envelope, tool: Pose, where: str) -> InputError:
+    """Which keep-out box the tool is in."""
+    corners = zip(limits.keep_out_min_m, limits.keep_out_max_m)
+    boxes = (limits._replace(keep_out_min_m=low[None], keep_out_max_m=high[None]) for low, high in corners)
+    i = next(i for i, box in enumerate(boxes) if inside_keep_out(box, tool).any())
+    return InputError(
+        f"keep_out '{cell.keep_out[i].name}' is in the way: {where}, the tool is inside it",
+        key=f"keep_out.{i}",
+        fix="make the box smaller, or move it or the plate",
+    )
+
+
+def _start(cell: CellSpec, workcell: Workcell) -> Finding:
     """Nothing penetrates at the start, and the tool is above the plate."""
     home = np.deg2rad(np.array(cell.robot.home_deg))
     starts = draw(cell, Seeds(0, Space.SHOW), np.arange(SAMPLES))
     backend = CpuBackend(workcell, cell, SAMPLES)
     backend.reset(np.arange(SAMPLES), starts, np.broadcast_to(home, (SAMPLES, len(home))))
-    line = line_of(path, "robot", "home_deg")
     for i in range(SAMPLES):
         data = backend.batch.get_data(i)
         mujoco.mj_forward(backend.batch.get_model(i), data)
@@ -103,8 +129,7 @@ def _start(cell: CellSpec, path: Path, workcell: Workcell) -> Finding:
             raise InputError(
                 f"robot.home_deg is {list(cell.robot.home_deg)}: at the start the tool is {-deepest * 1000:.1f} mm "
                 "inside a part of the cell",
-                file=path,
-                line=line,
+                key="robot.home_deg",
                 fix="move robot.home_deg away from it",
             )
     tool = tool_pose(workcell.chain, home[None])
@@ -114,14 +139,13 @@ def _start(cell: CellSpec, path: Path, workcell: Workcell) -> Finding:
         raise InputError(
             f"robot.home_deg is {list(cell.robot.home_deg)}: the peg starts {height * 1000:.0f} mm above the plate, "
             f"tilted by {tilt:.1f} deg; allowed are 5 mm or more and 5 deg or less",
-            file=path,
-            line=line,
+            key="robot.home_deg",
             fix="choose a home pose above the plate with the tool pointing down",
         )
     return Finding("nothing touches at the start", f"{SAMPLES} starts, {height * 1000:.0f} mm above the plate")
 
 
-def _time(cell: CellSpec, path: Path) -> Finding:
+def _time(cell: CellSpec) -> Finding:
     """A lower bound on the cycle time from the largest step of the tool."""
     speed = cell.control.step_mm * cell.control.rate_hz
     reach = float(np.abs(cell.variation.plate_xy_mm).max()) * np.sqrt(2)
@@ -131,8 +155,7 @@ def _time(cell: CellSpec, path: Path) -> Finding:
         raise InputError(
             f"requirements.cycle_time_s.limit is {limit} s, but the way alone takes {shortest:.1f} s at "
             f"{speed:.0f} mm/s (control.step_mm times control.rate_hz)",
-            file=path,
-            line=line_of(path, "requirements", "cycle_time_s"),
+            key="requirements.cycle_time_s.limit",
             fix="allow more time or larger steps",
         )
     return Finding("the cycle time can be met", f"the way alone takes {shortest:.1f} s of {limit:g} s")

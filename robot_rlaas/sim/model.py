@@ -1,4 +1,4 @@
-"""From a cell to a MuJoCo model: arm, tool, peg, plate, clamp, sensors."""
+"""From a cell to a MuJoCo model: arm, tool, what the task is about, surroundings, sensors."""
 
 import re
 from pathlib import Path
@@ -9,17 +9,17 @@ import numpy as np
 
 from robot_rlaas.assets import data_dir, find
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.hardware import HardwareProfile, load_hardware
-from robot_rlaas.cell.spec import CellSpec, PegSpec, PlateSpec
+from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
+from robot_rlaas.sim import handling, insertion
+from robot_rlaas.sim.geometry import ENVIRONMENT, HELD
 
 TIMESTEP_S = 0.005
 DELAY_SAMPLES = 20  # room for 0.1 s of command delay
-ENVIRONMENT, HELD = 2, 1  # collision bits: what is held collides with what stands in the cell
-FINGERTIP_M = 0.138  # from the flange; the peg stands out from here
-GRIP_M = 0.020  # how much of the peg is between the fingers
-STEEL, BRASS, RED = (0.62, 0.65, 0.69, 1), (0.80, 0.62, 0.25, 1), (0.80, 0.25, 0.20, 1)
+RED = (0.80, 0.25, 0.20, 1)
 
 
 class Workcell(NamedTuple):
@@ -28,7 +28,7 @@ class Workcell(NamedTuple):
     Attributes:
         spec: the whole cell as an MjSpec; edit and compile it to vary what MuJoCo cannot expand.
         model: compiled from it without its purely visual geoms.
-        chain: kinematics up to the nominal tip of the peg.
+        chain: kinematics up to the tool point: the nominal tip of the part in the hand, or the grasp point.
         envelope: limits of the safety filter: the tighter of hardware profile and cell.
         profile: the hardware profile that the cell names.
     """
@@ -52,12 +52,15 @@ def build(cell: CellSpec) -> Workcell:
     profile = load_hardware(cell.robot.hardware)
     _options(spec)
     spec.attach(tool, prefix="tool/", site=spec.site("flange"))
-    _add_peg(spec.body("tool/hand"), cell.task.peg)
-    spec.body("tool/hand").add_body(name="payload", pos=(0, 0, FINGERTIP_M))  # weighs nothing until it is told to
-    _add_plate(spec, cell.task.plate, cell.task.peg)
+    fingertip = spec.site("tool/fingertip").pos
+    spec.body("tool/hand").add_body(name="payload", pos=fingertip)  # weighs nothing until it is told to
+    if isinstance(cell.task, HandlingTask):
+        handling.add(spec, cell.task)
+    else:
+        insertion.add(spec, cell.task, fingertip[2])
     _add_surroundings(spec, cell)
-    _add_sensors(spec)
-    _delay_room(spec, exact=cell.calibration is not None)
+    _add_sensors(spec, len(profile.joints))
+    _delay_room(spec, len(profile.joints), exact=cell.calibration is not None)
     lean = spec.copy()  # what only pictures need costs a tenth of every step
     lean.compiler.discardvisual = True
     try:
@@ -70,12 +73,24 @@ def build(cell: CellSpec) -> Workcell:
             f"the cell '{cell.name}' names a calibration of joints {list(calibrated)}; its arm has "
             f"{list(profile.joints)}",
             fix="name a calibration of this arm, or none",
+            key="calibration",
         )
     missing = [j for j in profile.joints if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, j) < 0]
     if missing:
-        raise InputError(f"hardware profile '{cell.robot.hardware}' names joints that the arm lacks: {missing}")
+        raise InputError(
+            f"hardware profile '{cell.robot.hardware}' names joints that the arm lacks: {missing}",
+            fix="name the profile of this arm",
+            key="robot.hardware",
+        )
+    if len(cell.robot.home_deg) != len(profile.joints):
+        raise InputError(
+            f"robot.home_deg has {len(cell.robot.home_deg)} angles, and the arm has {len(profile.joints)} joints: "
+            f"{', '.join(profile.joints)}",
+            fix="give one angle per joint",
+            key="robot.home_deg",
+        )
     chain = serial_chain(model, profile.joints, "tip")
-    return Workcell(spec, model, chain, _envelope(cell, profile, chain), profile)
+    return Workcell(spec, model, chain, _envelope(cell, profile, chain, _guarded_m(cell, model, fingertip[2])), profile)
 
 
 def _load(path: Path) -> mujoco.MjSpec:
@@ -100,85 +115,9 @@ def _options(spec: mujoco.MjSpec) -> None:
     spec.visual.map.znear = 0.01
 
 
-def _add_peg(hand, peg: PegSpec) -> None:
-    """The peg as a child body of the tool, so that its pose in the hand can vary per simulation."""
-    half = (peg.length_mm / 1000 + GRIP_M) / 2
-    width = peg.width_mm / 2000
-    body = hand.add_body(name="peg", pos=(0, 0, FINGERTIP_M), gravcomp=1)
-    body.add_geom(
-        name="peg",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=(width, width, half),
-        pos=(0, 0, half - GRIP_M),
-        mass=peg.mass_kg,
-        contype=HELD,
-        conaffinity=ENVIRONMENT,
-        friction=(1, 0.005, 0.0001),
-        priority=0,
-        rgba=BRASS,
-        solref=(0.01, 1),
-        solimp=(0.95, 0.99, 0.0005, 0.5, 2),
-    )
-    body.add_site(name="peg_tip", pos=(0, 0, peg.length_mm / 1000), group=4)
-    hand.add_site(name="tip", pos=(0, 0, FINGERTIP_M + peg.length_mm / 1000), group=4)
-
-
-def _add_plate(spec: mujoco.MjSpec, plate: PlateSpec, peg: PegSpec) -> None:
-    """A mocap body whose frame is the hole's centre at the upper face: lower walls, a chamfer, an upper ring."""
-    body = spec.worldbody.add_body(name="plate", mocap=True, pos=np.array(plate.top_mm) / 1000)
-    body.add_site(name="hole", group=4)
-    hole = (peg.width_mm / 2 + plate.clearance_mm) / 1000
-    chamfer = plate.chamfer_mm / 1000
-    outer, depth = plate.size_mm[0] / 2000, plate.size_mm[2] / 1000
-    if hole + chamfer >= outer:
-        raise InputError("the hole and its chamfer are wider than the plate", fix="make task.plate.size_mm larger")
-    for side in range(4):
-        turn = _turn(side * np.pi / 2)
-        span = outer if side % 2 == 0 else hole
-        ring_span = outer if side % 2 == 0 else hole + chamfer
-        _wall(body, turn, hole, outer, span, -depth, -chamfer)
-        _wall(body, turn, hole + chamfer, outer, ring_span, -chamfer, 0.0)
-        _chamfer(body, turn, hole, chamfer)
-
-
-def _turn(angle: float) -> np.ndarray:
-    return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-
-
-def _wall(body, turn: np.ndarray, near: float, far: float, span: float, bottom: float, top: float) -> None:
-    center = turn @ np.array([(near + far) / 2, 0, (bottom + top) / 2])
-    _fixture(body, center, ((far - near) / 2, span, (top - bottom) / 2), turn)
-
-
-def _chamfer(body, turn: np.ndarray, hole: float, chamfer: float) -> None:
-    """A box whose upper face is the 45 degree chamfer. It lies behind that face, so it never narrows the hole."""
-    thick = chamfer / np.sqrt(2)
-    tilt = np.array([[np.sqrt(0.5), 0, -np.sqrt(0.5)], [0, 1, 0], [np.sqrt(0.5), 0, np.sqrt(0.5)]])
-    face = np.array([hole + chamfer / 2, 0, -chamfer / 2])
-    center = face - tilt @ np.array([0, 0, thick / 2])
-    _fixture(body, turn @ center, (chamfer / np.sqrt(2), hole + chamfer, thick / 2), turn @ tilt)
-
-
-def _fixture(body, center, half_size, R: np.ndarray) -> None:
-    quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, R.flatten())
-    body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=center,
-        quat=quat,
-        size=half_size,
-        contype=ENVIRONMENT,
-        conaffinity=HELD,
-        friction=(0.01, 0.005, 0.0001),
-        rgba=STEEL,
-        solref=(0.01, 1),
-        solimp=(0.95, 0.99, 0.0005, 0.5, 2),
-    )
-
-
 def _add_surroundings(spec: mujoco.MjSpec, cell: CellSpec) -> None:
     world = spec.worldbody
-    table_z = (cell.task.plate.top_mm[2] - cell.task.plate.size_mm[2]) / 1000
+    table_z = cell.task.table_mm / 1000
     world.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_BOX,
@@ -209,9 +148,16 @@ def _add_surroundings(spec: mujoco.MjSpec, cell: CellSpec) -> None:
             conaffinity=HELD,
             rgba=RED,
         )
-    x, y, z = np.array(cell.task.plate.top_mm) / 1000
-    _add_camera(spec, "cell", (x + 1.20, y - 1.30, z + 0.72), (0.57 * x, y, z + 0.16), 27)
-    _add_camera(spec, "close", (x + 0.27, y - 0.26, z + 0.24), (x, y, z + 0.028), 31)
+    if isinstance(cell.task, HandlingTask):
+        views = handling.views(cell.task)
+    else:
+        x, y, z = np.array(cell.task.plate.top_mm) / 1000
+        views = {
+            "cell": ((x + 1.20, y - 1.30, z + 0.72), (0.57 * x, y, z + 0.16), 27),
+            "close": ((x + 0.27, y - 0.26, z + 0.24), (x, y, z + 0.028), 31),
+        }
+    for name, view in views.items():
+        _add_camera(spec, name, *view)
 
 
 def _add_camera(spec: mujoco.MjSpec, name: str, position, target, fovy: float) -> None:
@@ -222,8 +168,8 @@ def _add_camera(spec: mujoco.MjSpec, name: str, position, target, fovy: float) -
     spec.worldbody.add_camera(name=name, pos=position, fovy=fovy, xyaxes=[*right, *np.cross(right, forward)])
 
 
-def _add_sensors(spec: mujoco.MjSpec) -> None:
-    """Wrist wrench, what the robot feels; and the net contact force, what the part feels."""
+def _add_sensors(spec: mujoco.MjSpec, arm_joints: int) -> None:
+    """Wrist wrench, what the robot feels; net contact force, what the part feels; where all drives but the arm's are."""
     wrist = dict(objtype=mujoco.mjtObj.mjOBJ_SITE, objname="tool/wrist")
     spec.add_sensor(name="wrist_force", type=mujoco.mjtSensor.mjSENS_FORCE, **wrist)
     spec.add_sensor(name="wrist_torque", type=mujoco.mjtSensor.mjSENS_TORQUE, **wrist)
@@ -234,11 +180,14 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
         objname="tool/hand",
         intprm=(1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), 3, 1),
     )
+    for drive in list(spec.actuators)[arm_joints:]:
+        about = dict(objtype=mujoco.mjtObj.mjOBJ_ACTUATOR, objname=drive.name)
+        spec.add_sensor(name=f"{drive.name}_position", type=mujoco.mjtSensor.mjSENS_ACTUATORPOS, **about)
 
 
-def _delay_room(spec: mujoco.MjSpec, exact: bool) -> None:
-    """Room for delayed commands; exact: a delay that is no multiple of the time step is not rounded up to one."""
-    for actuator in spec.actuators:
+def _delay_room(spec: mujoco.MjSpec, arm_joints: int, exact: bool) -> None:
+    """Room for delayed arm commands; exact: a delay that is no multiple of the time step is not rounded up to one."""
+    for actuator in list(spec.actuators)[:arm_joints]:
         actuator.nsample, actuator.interp = DELAY_SAMPLES, int(exact)
 
 
@@ -259,11 +208,10 @@ def serial_chain(model: mujoco.MjModel, joints: tuple[str, ...], site: str) -> S
     return SerialChain(joints, np.array(R[:k]), np.array(p[:k]), R[k], p[k], limits[:, 0].copy(), limits[:, 1].copy())
 
 
-def _envelope(cell: CellSpec, profile: HardwareProfile, chain: SerialChain) -> Envelope:
+def _envelope(cell: CellSpec, profile: HardwareProfile, chain: SerialChain, guarded_m: np.ndarray) -> Envelope:
     position = np.array(profile.position_limit_rad)
     low = np.array([np.array(b.center_mm) - np.array(b.size_mm) / 2 for b in cell.keep_out]).reshape(-1, 3) / 1000
     high = np.array([np.array(b.center_mm) + np.array(b.size_mm) / 2 for b in cell.keep_out]).reshape(-1, 3) / 1000
-    tip = cell.task.peg.length_mm / 1000
     return Envelope(
         lower_rad=np.maximum(chain.lower_rad, position[:, 0]),
         upper_rad=np.minimum(chain.upper_rad, position[:, 1]),
@@ -271,9 +219,17 @@ def _envelope(cell: CellSpec, profile: HardwareProfile, chain: SerialChain) -> E
         acceleration_rad_s2=np.minimum(profile.acceleration_limit_rad_s2, cell.control.joint_acceleration_rad_s2),
         keep_out_min_m=low,
         keep_out_max_m=high,
-        guarded_m=np.array([(x, y, -z) for x, y in _CORNERS for z in (0.0, tip, tip + 0.06, tip + 0.138)]),
+        guarded_m=guarded_m,
         force_N=profile.force_limit_N,
     )
+
+
+def _guarded_m(cell: CellSpec, model: mujoco.MjModel, fingertip_m: float) -> np.ndarray:
+    """Points (m, 3) of the tool, in the frame of its tip, that must stay out of keep-out boxes."""
+    if isinstance(cell.task, HandlingTask):
+        return handling.guarded_m(model)
+    tip = cell.task.part.length_mm / 1000
+    return np.array([(x, y, -z) for x, y in _CORNERS for z in (0.0, tip, tip + 0.06, tip + fingertip_m)])
 
 
 _CORNERS = [(sx * 0.036, sy * 0.046) for sx in (-1, 1) for sy in (-1, 1)]

@@ -9,8 +9,6 @@ BENCH: Color = (0.92, 0.92, 0.91, 1)
 ALUMINIUM: Color = (0.74, 0.76, 0.78, 1)
 PROFILE: Color = (0.60, 0.63, 0.66, 1)
 STEEL: Color = (0.52, 0.55, 0.60, 1)
-CHAMFER: Color = (0.93, 0.94, 0.95, 1)
-INSIDE: Color = (0.10, 0.11, 0.13, 1)
 DARK: Color = (0.13, 0.14, 0.16, 1)
 BRASS: Color = (0.86, 0.62, 0.20, 1)
 RED: Color = (0.80, 0.17, 0.13, 1)
@@ -29,7 +27,10 @@ def dress(spec: mujoco.MjSpec) -> mujoco.MjSpec:
     _background(spec)
     _materials(spec)
     _bench(spec)
-    _plate(spec)
+    for body in spec.bodies:
+        if body.name in ("plate", "part") or (body.parent and body.parent.name == "plate"):
+            for geom in body.geoms:
+                geom.material = "metal"
     for geom in spec.geoms:
         if geom.name.startswith("keep_out_"):
             _keep_out(spec, geom)
@@ -95,25 +96,6 @@ def _bench(spec: mujoco.MjSpec) -> None:
     for sx in (-1, 1):
         for sy in (-1, 1):
             _look(spec.worldbody, "cylinder", (0.09 * sx, 0.09 * sy, top + 0.014), (0.007, 0.004, 0), DARK)
-
-
-def _plate(spec: mujoco.MjSpec) -> None:
-    """A bright chamfer round a dark hole, and four screws, so that the plate's pose can be read off the picture."""
-    plate = spec.body("plate")
-    for geom in plate.geoms:
-        geom.material = "metal"
-        tilted = abs(geom.quat[1]) + abs(geom.quat[2]) > 0.01
-        geom.rgba = CHAMFER if tilted else STEEL
-    wall = max(plate.geoms, key=lambda g: (-round(g.pos[2], 6), g.pos[0]))
-    inner, outer = wall.pos[0] - wall.size[0], wall.pos[0] + wall.size[0]
-    low, half = wall.pos[2] - wall.size[2], wall.size[2]
-    _look(plate, "box", (0, 0, low + 0.0005), (inner, inner, 0.0005), INSIDE)
-    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        thin = [0.0001 if c else inner for c in (x, y)]
-        _look(plate, "box", (x * inner, y * inner, low + half), (*thin, half), INSIDE)
-    for x, y in ((a * outer * 0.78, b * outer * 0.78) for a in (-1, 1) for b in (-1, 1)):
-        _look(plate, "cylinder", (x, y, 0.0004), (outer * 0.085, 0.0006, 0), ALUMINIUM)
-        _look(plate, "cylinder", (x, y, 0.0008), (outer * 0.045, 0.0006, 0), DARK)
 
 
 def _keep_out(spec: mujoco.MjSpec, zone) -> None:

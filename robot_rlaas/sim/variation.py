@@ -1,7 +1,8 @@
 """What differs from episode to episode, drawn from the cell's ranges: one generator per episode.
 
 Where the cell has a calibration, the arm's dynamics are drawn from its posterior instead: normal, with its covariance,
-so that what only shows in ratios keeps its ratios, and truncated where physics ends.
+so that what only shows in ratios keeps its ratios, and truncated where physics ends. Where it has a contact file,
+friction and the offset between camera and hand are drawn from what that learned: see `sim.learned`.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import numpy as np
 from robot_rlaas.cell.calibration import PHYSICAL, Calibration
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.sim.learned import as_learned
 from robot_rlaas.sim.model import TIMESTEP_S
 
 Beyond = Mapping[str, tuple[float, float]]  # factor of the cell's variation -> inner range, in the cell file's units
@@ -45,6 +47,8 @@ class Draw(NamedTuple):
         joint_noise_rad: (n, horizon + 1, k).
         payload_kg: (n,) what the hand holds besides the peg and the controller knows nothing of, and
         payload_m: (n, 3) its centre of mass in the hand's frame, from the middle between the fingertips.
+        start: (n, len(cell.task.start_ranges)) what else the task varies, in its units.
+        sight_noise: (n, horizon + 1, cell.task.watched, 3) standard normal: of each picture's x, y and yaw of each part.
     """
 
     plate_xy_m: np.ndarray
@@ -63,6 +67,8 @@ class Draw(NamedTuple):
     armature_scale: np.ndarray
     payload_kg: np.ndarray
     payload_m: np.ndarray
+    start: np.ndarray
+    sight_noise: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Draw":
         """The draws of these rows."""
@@ -73,14 +79,16 @@ def draw(cell: CellSpec, seeds: Seeds, episodes: np.ndarray, beyond: Beyond = NO
     """Draw these episodes of a sequence. Episode 7 is the same episode whatever else is drawn with it.
 
     Args:
-        cell: its `variation` holds the ranges, its `calibration`, if there is one, the arm's dynamics. The rest of an
-            episode is the same with and without a calibration.
+        cell: its `variation` holds the ranges, its `calibration`, if there is one, the arm's dynamics, its `contact`
+            what parts, plates and camera showed. The rest of an episode is the same with and without them.
         seeds: of the sequence.
         episodes: (n,) numbers.
         beyond: factors that are drawn from the parts of their range outside this inner range, calibrated or not.
     """
     generators = [seeds.generator(int(e)) for e in episodes]
     drawn = Draw(*(np.array(column) for column in zip(*(_one(cell, rng, beyond) for rng in generators))))
+    if cell.contact:
+        drawn = as_learned(drawn, cell, cell.contact, generators, beyond)
     return _calibrated(drawn, cell.calibration, generators, beyond) if cell.calibration else drawn
 
 
@@ -114,6 +122,8 @@ def _one(cell: CellSpec, rng: np.random.Generator, beyond: Beyond) -> Draw:
         armature_scale=np.ones(k),
         payload_kg=np.zeros(()),
         payload_m=np.zeros(3),
+        start=np.array([rng.uniform(*ends) for ends in cell.task.start_ranges.values()]),
+        sight_noise=rng.standard_normal((cell.horizon + 1, cell.task.watched, 3)),
     )
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from mcap_ros2.writer import Writer
 
-from robot_rlaas.calibrate.contact import CONTACT, learn_contact, read_attempts
+from robot_rlaas.calibrate.contact.attempts import read_attempts, seat
+from robot_rlaas.calibrate.contact.learned import learn
+from robot_rlaas.calibrate.contact.run import CONTACT, learn_contact
 from robot_rlaas.cell.contact import ContactReport
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import Plant
@@ -111,7 +113,8 @@ def test_friction_and_noise_are_those_of_the_parts_and_the_sensor(report) -> Non
 
 def test_a_camera_out_of_line_is_a_finding(cell, workcell, log, tmp_path) -> None:
     """The parts were seen 1 mm off in x and y; where a cell says that the camera errs the other way, that is told."""
-    changed = {"plate_bias_mm": (-0.9, -0.7), "hand_offset_mm": (-0.1, 0.1), "friction": (0.5, 0.6)}
+    hand = {"hand_offset_mm": (-0.1, 0.1), "hand_offset_deg": (-0.1, 0.1)}
+    changed = {"plate_bias_mm": (-0.9, -0.7), "friction": (0.5, 0.6), **hand}
     other = cell.model_copy(update={"variation": cell.variation.model_copy(update=changed)})
     told: list[str] = []
     report = learn_contact(other, workcell, [log], PLATE, tmp_path, told.append)
@@ -129,3 +132,40 @@ def test_too_few_insertions_are_refused(cell, workcell, log, tmp_path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="no message on /elsewhere"):
         read_attempts(log, workcell, "/elsewhere")
+
+
+def test_what_the_parts_show_takes_the_place_of_ranges_that_miss_it(cell, workcell, log, tmp_path) -> None:
+    """The camera errs by 1 mm, which the shipped cell's ranges allow for in one part but not in the mean of many."""
+    report = learn_contact(cell, workcell, [log], PLATE, tmp_path, lambda _: None)
+    offset = report.accepted("offset_x_mm", "offset_y_mm")
+    assert [one.value for one in offset] == pytest.approx([-1.0, -1.0], abs=0.35)
+    assert {one.hidden for one in offset} == {cell.task.plate.clearance_mm}
+    known = cell.model_copy(update={"contact": report})
+    again = learn_contact(known, workcell, [log], PLATE, tmp_path, lambda _: None)
+    assert not again.accepted("offset_x_mm", "offset_y_mm")  # the cell knows it now
+    assert not again.findings
+
+
+def test_parts_as_the_cell_says_them_replace_nothing(narrow, report) -> None:
+    assert report.learned
+    for one in report.learned:
+        assert not one.accepted, one
+
+
+def test_few_insertions_are_no_evidence_of_offsets(cell, workcell, log) -> None:
+    attempts = read_attempts(log, workcell, PLATE)
+    seats = [one for one in (seat(cell, attempt) for attempt in attempts) if one is not None]
+    reasons = {one.name: one.reason for one in learn(cell, [*attempts, *attempts, *attempts], seats)}
+    assert "at least 50% are needed" in reasons["offset_x_mm"]
+    reasons = {one.name: one.reason for one in learn(cell, attempts[:6], seats[:6])}
+    assert "6 parts show it, at least 10 are needed" in reasons["offset_y_mm"]
+
+
+def test_a_wide_hole_hides_offsets(cell, workcell, log) -> None:
+    """A tip that is free by 3 mm may stand 1 mm aside although camera and hand are right."""
+    attempts = read_attempts(log, workcell, PLATE)
+    plate = cell.task.plate.model_copy(update={"clearance_mm": 3.0})
+    loose = cell.model_copy(update={"task": cell.task.model_copy(update={"plate": plate})})
+    seats = [one for one in (seat(loose, attempt) for attempt in attempts) if one is not None]
+    learned = {one.name: one for one in learn(loose, attempts, seats)}
+    assert learned["offset_x_mm"].reason == "the clearance of 3.0 mm hides it"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.env import insertion
+from robot_rlaas.env import insertion, reward
 from robot_rlaas.env.expert import InsertionExpert
 from robot_rlaas.sim.variation import draw
 
@@ -48,8 +48,8 @@ def test_an_outcome_says_when_each_stage_was_reached_and_when_the_force_was_larg
     env = make_env(8)
     forces, rollout = [], env.backend.step
 
-    def watched(setpoints):
-        physics = rollout(setpoints)
+    def watched(setpoints, opening):
+        physics = rollout(setpoints, opening)
         forces.append(physics.contact_N.copy())
         return physics
 
@@ -108,7 +108,7 @@ def test_reward_terms_add_up_and_force_is_charged_once(make_env) -> None:
         if step.rows.size:
             break
     peak = np.array([o.peak_force_N for o in step.outcomes])
-    cost = -insertion.FORCE_WEIGHT * insertion.force_cost(env.cell, peak)
+    cost = -reward.FORCE_WEIGHT * reward.force_cost(env.cell, peak)
     np.testing.assert_allclose(charged[step.rows], cost, atol=1e-9)
 
 

@@ -92,7 +92,7 @@ def test_displacements_add_up(cell) -> None:
     held = combined(hand_x_mm=0.3, hand_y_mm=0.4, hand_rz_deg=0.5)
     assert list(held.values()) == pytest.approx([0.3, -0.4, 0.5, 0.0, -0.5])
     leaning = combined(hand_ry_deg=1.0)
-    lever = cell.task.peg.length_mm * math.sin(math.radians(1.0))
+    lever = cell.task.part.length_mm * math.sin(math.radians(1.0))
     assert list(leaning.values()) == pytest.approx([lever, 0.0, lever, 1.0, 0.0], abs=1e-9)
     assert combined(hand_x_mm=0.5, bias_x_mm=-0.5)["miss_mm"] == pytest.approx(0, abs=1e-9)
 

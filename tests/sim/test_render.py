@@ -86,7 +86,7 @@ def test_hole_is_dark_and_the_peg_is_brass(cell, workcell, renderer):
     model, data = backend.batch.get_model(0), backend.batch.get_data(0)
     mujoco.mj_forward(model, data)
     hole = _pixel(model, data, data.site("hole").xpos - np.array([0, 0, 0.002]))
-    peg = _pixel(model, data, data.geom("peg").xpos + np.array([0.008, 0, -0.02]))
+    peg = _pixel(model, data, data.geom("part").xpos + np.array([0.008, 0, -0.02]))
     assert picture[hole].max() < 60
     red, _, blue = picture[peg]
     assert red > 2 * blue

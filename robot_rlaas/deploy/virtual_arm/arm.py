@@ -12,6 +12,7 @@ from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.rotation import matrix_from_vector
 from robot_rlaas.deploy.virtual_arm.score import Attempt, Part, Scorekeeper
 from robot_rlaas.env.insertion import task_frame
+from robot_rlaas.sim.insertion import part_geoms
 from robot_rlaas.sim.model import build
 from robot_rlaas.sim.variation import Draw, draw
 
@@ -37,13 +38,14 @@ class VirtualArm:
     """One arm in its cell, with a feeder that lays part after part and a camera that sees them with a bias.
 
     Args:
-        cell: the cell; its variation says how parts differ. Its ranges for the arm's dynamics are not used:
+        cell: the cell; its variation says how parts differ, whatever a contact file has learned of them since. Its
+            ranges for the arm's dynamics are not used:
         plant: says how this arm differs from the nominal one.
         seed: of the parts (seed space DEPLOY) and of the sensor noise.
     """
 
     def __init__(self, cell: CellSpec, plant: Plant, seed: int) -> None:
-        self.cell = cell
+        self.cell = cell = cell.model_copy(update={"contact": None})
         self.workcell = build(cell)
         self.profile = self.workcell.profile
         self._plant, self._seed, self._ticks = plant, seed, 0
@@ -56,8 +58,9 @@ class VirtualArm:
         self._qpos = np.array([model.joint(name).qposadr[0] for name in joints])
         self._dof = np.array([model.joint(name).dofadr[0] for name in joints])
         self._servo = np.array([model.actuator(name).id for name in joints])
-        self._peg = model.body("peg").id
-        self._peg_m = model.body("peg").pos.copy()
+        self._part_body, self._part_geoms = model.body("part").id, part_geoms(model)
+        self._part_m = model.body("part").pos.copy()
+        self._turning = [model.joint(f"gear_{i}").qposadr[0] for i in range(len(cell.task.start_ranges))]
         self._wear()
         self._stand(np.deg2rad(np.array(cell.robot.home_deg)))
         self.score = Scorekeeper(cell, self.workcell.chain, self.workcell.envelope, self._lay(0))
@@ -144,7 +147,8 @@ class VirtualArm:
         model, data = self._model, self._data
         data.mocap_pos[0] = hole.p[0]
         mujoco.mju_mat2Quat(data.mocap_quat[0], hole.R[0].flatten())
-        model.body_pos[self._peg] = self._peg_m + one.hand_m[0]
-        mujoco.mju_mat2Quat(model.body_quat[self._peg], R_hand[0].flatten())
-        model.geom_friction[model.geom("peg").id, 0] = one.friction[0]
+        model.body_pos[self._part_body] = self._part_m + one.hand_m[0]
+        mujoco.mju_mat2Quat(model.body_quat[self._part_body], R_hand[0].flatten())
+        data.qpos[self._turning] = np.deg2rad(one.start[0])
+        model.geom_friction[self._part_geoms, 0] = one.friction[0]
         mujoco.mj_setConst(model, self._scratch)

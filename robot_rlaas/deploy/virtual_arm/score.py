@@ -7,7 +7,7 @@ import numpy as np
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, SerialChain, tool_pose
 from robot_rlaas.control.safety import Envelope, inside_keep_out
-from robot_rlaas.env.insertion import Progress, peg_tip, progress
+from robot_rlaas.env.insertion import Progress, part_tip, progress
 
 AT_HOME_M = 0.001
 STILL_M = 0.0001  # per tick
@@ -35,6 +35,7 @@ class Attempt(NamedTuple):
         way_back_force_N: largest contact force after that, until the next part was called for.
         keep_out: the tool entered a keep-out box.
         stage: the furthest stage, an index into insertion.STAGES.
+        pressed_s: until success or timeout, the longest time on end with more force than the cell allows for long.
     """
 
     episode: int
@@ -45,6 +46,7 @@ class Attempt(NamedTuple):
     way_back_force_N: float
     keep_out: bool
     stage: int
+    pressed_s: float = 0.0
 
 
 class Scorekeeper:
@@ -54,6 +56,7 @@ class Scorekeeper:
         self._cell, self._chain, self._envelope = cell, chain, envelope
         self._home_m = tool_pose(chain, np.deg2rad([cell.robot.home_deg])).p[0]
         self.closed: list[Attempt] = []
+        self._light_s = 0.0  # when it last pressed no harder than that
         self._before_m = self._home_m
         self._open(part)
 
@@ -83,7 +86,8 @@ class Scorekeeper:
         if self._ended:
             now = now._replace(way_back_force_N=max(now.way_back_force_N, contact_N))
         else:
-            now = now._replace(peak_force_N=max(now.peak_force_N, contact_N))
+            pressed_s = max(now.pressed_s, self._press(time_s, contact_N))
+            now = now._replace(peak_force_N=max(now.peak_force_N, contact_N), pressed_s=pressed_s)
         self._now = now._replace(keep_out=keep_out)
         if not now.started or self._ended:
             return
@@ -94,6 +98,13 @@ class Scorekeeper:
         elif done:
             self._ended = True
             self._now = self._now._replace(success=True, cycle_time_s=elapsed_s)
+
+    def _press(self, time_s: float, contact_N: float) -> float:
+        """For how long the arm has now pressed harder than it may for long."""
+        long = self._cell.requirements.sustained_force
+        if long is None or contact_N <= long.force_N:
+            self._light_s = time_s
+        return time_s - self._light_s
 
     def next(self, part: Part) -> Attempt:
         """Close the open attempt and open one for `part`. An attempt that never started counts as a failure."""
@@ -113,8 +124,8 @@ class Scorekeeper:
         self._height_m = 0.0
 
     def _judge(self, tool: Pose) -> Progress:
-        length_m = self._cell.task.peg.length_mm / 1000
-        tip = peg_tip(tool, self._part.hand_m, self._part.R_hand, length_m)
+        length_m = self._cell.task.part.length_mm / 1000
+        tip = part_tip(tool, self._part.hand_m, self._part.R_hand, length_m)
         return progress(self._cell, self._part.hole, tip)
 
     def _start(self, time_s: float, tool_m: np.ndarray) -> None:

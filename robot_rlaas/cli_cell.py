@@ -1,0 +1,101 @@
+"""`rlaas cell ...`: while a cell file is written, and to see what it says."""
+
+import argparse
+from pathlib import Path
+
+from robot_rlaas.options import DONE, REQUIREMENT_FAILS, add_cell, add_command, add_group, add_path, run_stage
+
+SAME, DIFFERENT = 0, 1  # as diff has it
+WIDE = 160  # columns of a table that goes into a file or a pipe
+
+
+def cell_commands(commands) -> None:
+    """Add the group to the `rlaas` command."""
+    group = add_group(commands, "cell", "Look at cells.", "rlaas cell check peg_insertion")
+    text = "Prove what can be proven before training."
+    check = add_command(group, "check", text, "rlaas cell check my_cell.yaml", _check)
+    add_cell(check)
+
+    show = add_command(group, "show", "Draw the cell.", "rlaas cell show peg_insertion --out cell.png", _show)
+    add_cell(show)
+    add_path(show, "--out", "the PNG to write")
+
+    text = "What differs in meaning, and what follows from it. Exit code 0: nothing; 1: something."
+    diff = add_command(group, "diff", text, "rlaas cell diff peg_insertion my_cell.yaml", _diff)
+    for name in ("a", "b"):
+        diff.add_argument(name, metavar=name.upper(), help="a shipped cell's name, or the path of a cell file")
+
+    text = "JSON Schema of cell files, for editors."
+    schema = add_command(group, "schema", text, "rlaas cell schema --out cell.schema.json", _schema)
+    add_path(schema, "--out", "the JSON file to write (default: print it)", required=False)
+
+    add_command(group, "list", "List the shipped cells.", "rlaas cell list", _list)
+
+
+def _check(options: argparse.Namespace) -> int:
+    return run_stage(lambda pipeline, watch: pipeline.check(options.cell, None, watch))
+
+
+def _show(options: argparse.Namespace) -> int:
+    from robot_rlaas.progress import watching
+
+    with watching() as watch:
+        from robot_rlaas import pipeline
+
+        path = pipeline.show(pipeline.Cell.load(options.cell), options.out, watch)
+        if path is None:
+            return REQUIREMENT_FAILS
+        watch.say(f"{path}")
+    return DONE
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from robot_rlaas.cells import compare_cells
+
+    found = compare_cells(options.a, options.b)
+    if not found.differences:
+        return SAME
+    console = Console(highlight=False, markup=False)
+    table = Table("key", f"A: {Path(options.a).stem}", f"B: {Path(options.b).stem}", box=SIMPLE_HEAD, pad_edge=False)
+    for key, *values in found.differences:
+        table.add_row(key, *(_value(value) for value in values))
+    console.print(table, width=console.width if console.is_terminal else WIDE)
+    for sentence in found.consequences:
+        console.print(f"- {sentence}", soft_wrap=True)
+    return DIFFERENT
+
+
+def _value(value: object) -> str:
+    """As a cell file has it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    return "-" if value is None else str(value)
+
+
+def _schema(options: argparse.Namespace) -> int:
+    import json
+
+    from robot_rlaas.cell.schema import json_schema
+    from robot_rlaas.files import write_json
+
+    if options.out is None:
+        print(json.dumps(json_schema(), indent=1))
+    else:
+        write_json(options.out, json_schema())
+        print(options.out)
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    from robot_rlaas.assets import data_dir
+    from robot_rlaas.cell.spec import load_cell
+
+    for path in sorted((data_dir("sim_assets") / "cells").glob("*.yaml")):
+        print(f"{path.stem:<24} {load_cell(str(path)).description}")
+    return DONE

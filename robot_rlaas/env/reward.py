@@ -1,0 +1,67 @@
+"""What an episode is rewarded for, in named terms: the same for every task."""
+
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from robot_rlaas.cell.spec import CellSpec
+
+Array = Any
+FREE_FORCE, FULL_FORCE = 0.8, 1.1  # fractions of the limit between which force costs most
+BEYOND = 0.3  # of that cost, for force beyond
+FORCE_WEIGHT = 2.5
+DONE_REWARD = 8.0
+SUSTAINED_WEIGHT, FREE_SHARE = 2.0, 0.5
+TIME_COST = -0.002  # per period
+
+
+def force_cost(cell: CellSpec, peak_N: Array) -> Array:
+    """What an episode with this largest contact force (n,) costs, before its weight.
+
+    Steep round the limit and flat elsewhere: a requirement on a quantile asks that most episodes stay below the limit,
+    not that gentle ones become gentler or that the worst be given up.
+    """
+    xp = array_namespace(peak_N)
+    share = peak_N / cell.requirements.contact_force_N.limit
+    beyond = xp.maximum(share - FULL_FORCE, 0.0 * share)
+    return xp.clip(share, FREE_FORCE, FULL_FORCE) - FREE_FORCE + BEYOND * beyond
+
+
+def sustained_cost(cell: CellSpec, pressed_s: Array) -> Array:
+    """What an episode costs that pressed for so long (n,) on end, before its weight; half of the limit is free."""
+    xp = array_namespace(pressed_s)
+    long = cell.requirements.sustained_force
+    return xp.clip(pressed_s / long.duration_s, FREE_SHARE, 1.0) - FREE_SHARE if long else 0.0 * pressed_s
+
+
+def reward_terms(
+    potential_change: Array,
+    force_cost_change: Array,
+    sustained_change: Array,
+    done: Array,
+    keep_out: Array,
+    action: Array,
+) -> dict[str, Array]:
+    """Named reward terms (n,) of one period.
+
+    Force is charged as its episode's peak rises, so that the sum is the cost of the peak: charged per period, a long
+    careful search would cost more than giving up.
+
+    Args:
+        potential_change: (n,) gain in the task's potential.
+        force_cost_change: (n,) gain in `force_cost`.
+        sustained_change: (n,) gain in `sustained_cost`.
+        done: (n,) bool.
+        keep_out: (n,) bool: the tool is in a keep-out box.
+        action: (n, action_size) the action taken.
+    """
+    xp = array_namespace(action)
+    return {
+        "progress": potential_change,
+        "done": DONE_REWARD * done,
+        "time": TIME_COST + 0.0 * potential_change,
+        "force": -FORCE_WEIGHT * force_cost_change,
+        "sustained": -SUSTAINED_WEIGHT * sustained_change,
+        "keep_out": -0.3 * keep_out,
+        "effort": -0.001 * xp.sum(action * action, axis=-1),
+    }
