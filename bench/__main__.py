@@ -11,6 +11,7 @@ from bench import (
     calibration_plants,
     interfaces,
     measurements,
+    simulation,
     statistics,
 )
 from robot_rlaas.files import write_json
@@ -19,6 +20,7 @@ MEASUREMENTS = {
     name: measure
     for part in (
         measurements,
+        simulation,
         statistics,
         interfaces,
         calibration_drives,

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from mujoco.batch import Batch
 
 from robot_rlaas import pipeline, qualification
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.env import insertion, reward
-from robot_rlaas.env.task import contract_of, expert_of
+from robot_rlaas.env.task import contract_of
 from robot_rlaas.learn import clone
 from robot_rlaas.learn import train as training
 from robot_rlaas.learn.recipe import Recipe, load_recipe
@@ -64,52 +63,6 @@ def help_time() -> dict[str, Figure]:
         subprocess.run([sys.executable, "-m", "robot_rlaas.cli", "--help"], check=True, stdout=subprocess.DEVNULL)
         seconds.append(time.perf_counter() - start)
     return {"help_time": at_most(median(seconds), "s", 0.5)}
-
-
-def sim_efficiency() -> dict[str, Figure]:
-    """Physics steps per second inside the environment over those of the bare batch, same model, same states."""
-    cell = Cell.load(CELL)
-    env = cell.env(128, Seeds(0, Space.SHOW))
-    expert = expert_of(cell.spec, env.contract, env.nsim)
-    substeps, periods = env.backend.substeps, 160
-    states, controls = [], []
-    observation = env.reset()
-    inside = 0.0
-    for _ in range(periods):
-        action = expert.act(observation)
-        states.append(_state(env.backend.batch))
-        start = time.perf_counter()
-        step = env.step(action)
-        inside += time.perf_counter() - start
-        controls.append(env.controller.setpoints(substeps))
-        expert.reset(step.rows)
-        observation = step.observation
-    bare = _bare(cell, env, states, controls)
-    rate = periods * env.nsim / inside
-    return {
-        f"sim_efficiency/{CELL}": Figure(bare / inside, "1", None, None),
-        f"control_steps/{CELL}": at_least(rate, "1/s", 6400),
-    }
-
-
-def _state(batch: Batch) -> dict[str, np.ndarray]:
-    names = ("qpos", "qvel", "mocap_pos", "mocap_quat", "history", "qacc_warmstart")
-    return {name: batch.bind(name).copy() for name in names}
-
-
-def _bare(cell: Cell, env, states: list, controls: list) -> float:
-    """Seconds that the bare batch takes for the same substeps from the same states."""
-    batch = env.backend.batch
-    seconds = 0.0
-    for state, control in zip(states, controls):
-        for name, values in state.items():
-            batch.bind(name)[:] = values
-        start = time.perf_counter()
-        for k in range(control.shape[1]):
-            batch.ctrl = control[:, k]
-            batch.step()
-        seconds += time.perf_counter() - start
-    return seconds
 
 
 def qualification_time() -> dict[str, Figure]:
@@ -212,7 +165,6 @@ def _changed(without: Without) -> Iterator[Recipe]:
 
 MEASUREMENTS: dict[str, Callable[[], dict[str, Figure]]] = {
     "help_time": help_time,
-    "sim_efficiency": sim_efficiency,
     "qualification_time": qualification_time,
     "time_to_99": time_to_99,
     "ablation": ablation,

@@ -1,11 +1,14 @@
-"""A recorded motion: joint positions and streamed commands out of an MCAP file, refused when it cannot tell enough."""
+"""A recorded motion: joint positions and streamed commands out of MCAP files, refused when it cannot tell enough."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from robot_rlaas.calibrate.bag import mcap_files
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile
 
@@ -16,6 +19,7 @@ MIN_RANGE_RAD = 0.01
 MIN_REVERSALS = 4
 TURN_RAD = 0.003  # a change of direction counts when the joint has come back by this much
 HOLD_S = 0.5  # how long after the last command the joint states are still used
+OVERLAP_S = 0.1  # of two files of one recording: a recorder writes in about the order of time
 SAME_CLOCK_S = 0.1  # stamps that lag the recorder's clock by less than this are of the same clock
 
 EXCITE = "record a motion with `rlaas calibrate excite`, which moves every joint back and forth for 12 s"
@@ -38,7 +42,7 @@ class JointLog(NamedTuple):
 
 
 def read_log(path: Path, profile: HardwareProfile) -> JointLog:
-    """Read the profile's joint states and commands from an MCAP file, and check that they are worth fitting.
+    """Read the profile's joint states and commands from an MCAP log, and check that they are worth fitting.
 
     Joint states are mapped by name and carry their header's stamp, moved onto the recorder's clock if it is another
     one. Commands have no header: theirs is the time at which they were recorded.
@@ -151,16 +155,28 @@ def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any
 
 
 def read_topics(path: Path, topics: Sequence[str], first: bool = False) -> dict[str, list[tuple[int, Any]]]:
-    """What an MCAP file holds on each of these topics: (log time, ns, message) in the order of the log.
+    """What a log holds on each of these topics: (log time, ns, message) in the order of time.
 
     Args:
-        path: of the file.
+        path: of an MCAP file, or of a directory of several: see `bag.mcap_files`. They are one log, in the order of
+            their times; what lies between two of them is a gap like any other.
         topics: names.
-        first: only the very first message.
+        first: only the very first message of each file.
 
     Raises:
-        InputError: if the file cannot be read, or was cut off.
+        InputError: if a file cannot be read or was cut off, or two files of a directory are of the same time.
     """
+    parts = {file: _read_file(file, topics, first) for file in mcap_files(path)}
+    spans = {file: [at for messages in part.values() for at, _ in messages] for file, part in parts.items()}
+    order = sorted((file for file in parts if spans[file]), key=lambda file: min(spans[file]))
+    for one, other in pairwise(order):
+        if max(spans[one]) - min(spans[other]) > OVERLAP_S * 1e9:
+            message = f"{one.name} and {other.name} were recorded at the same time: they are not parts of one log"
+            raise InputError(message, file=path, fix="name one recording")
+    return {topic: sorted((m for file in order for m in parts[file][topic]), key=itemgetter(0)) for topic in topics}
+
+
+def _read_file(path: Path, topics: Sequence[str], first: bool) -> dict[str, list[tuple[int, Any]]]:
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 

@@ -41,10 +41,14 @@ class ToolController:
         self.chain, self.control, self.envelope = chain, control, envelope
         self.period_s = 1.0 / control.rate_hz
         self._targets = np.zeros((3, count, len(chain.joints)))
+        self._reference, self._J = forward(chain, self._targets[2])
 
     def reset(self, q: Array, ids: Array | None = None) -> None:
         """Stand still at the joint angles q (m, k), for all arms or for those in `ids`."""
-        self._targets[:, slice(None) if ids is None else ids] = q
+        rows = slice(None) if ids is None else ids
+        self._targets[:, rows] = q
+        tool, self._J[rows] = forward(self.chain, q)
+        self._reference.R[rows], self._reference.p[rows] = tool
 
     @property
     def targets(self) -> Array:
@@ -53,10 +57,12 @@ class ToolController:
 
     def state(self, q_measured: Array, ids: Array | None = None) -> ToolState:
         """Where the tool is, and how far its reference is ahead of it: for all arms, or for those in `ids`."""
-        count = q_measured.shape[0]
-        reference_q = self._targets[2] if ids is None else self._targets[2, ids]
-        both = tool_pose(self.chain, np.concatenate([reference_q, q_measured]))
-        reference, measured = Pose(both.R[:count], both.p[:count]), Pose(both.R[count:], both.p[count:])
+        return self.state_at(tool_pose(self.chain, q_measured), ids)
+
+    def state_at(self, measured: Pose, ids: Array | None = None) -> ToolState:
+        """As `state`, from the tool's measured pose."""
+        rows = slice(None) if ids is None else ids
+        reference = Pose(self._reference.R[rows], self._reference.p[rows])
         return ToolState(measured, pose_error(reference, measured))
 
     def command(self, action: Array, state: ToolState, R_base_task: Array) -> Filtered:
@@ -79,10 +85,10 @@ class ToolController:
         lead_rad = clip_norm(rotation_vector(turned), np.deg2rad(self.control.leash_deg))
         wanted = Pose(matrix_from_vector(lead_rad) @ state.measured.R, state.measured.p + lead_m)
         before, last = self._targets[1], self._targets[2]
-        now, J = forward(self.chain, last)
-        q = last + joint_step(J, pose_error(wanted, now))
+        q = last + joint_step(self._J, pose_error(wanted, self._reference))
         filtered = filter_target(self.chain, self.envelope, self.period_s, last, last - before, q)
         self._targets = np.concatenate([self._targets[1:], filtered.target_rad[None]])
+        self._reference, self._J = filtered.tool, filtered.J
         return filtered
 
     def setpoints(self, count: int) -> Array:

@@ -47,12 +47,12 @@ def about_z(angle_rad: Array) -> Array:
 
 def rotate(R: Array, v: Array) -> Array:
     """R (n, 3, 3) applied to v (n, 3) or (3,) -> (n, 3)."""
-    return (R * v[..., None, :]).sum(-1)
+    return R[..., 0] * v[..., 0:1] + R[..., 1] * v[..., 1:2] + R[..., 2] * v[..., 2:3]
 
 
 def rotate_back(R: Array, v: Array) -> Array:
     """The transpose of R (n, 3, 3) applied to v (n, 3) -> (n, 3)."""
-    return (R * v[..., :, None]).sum(-2)
+    return R[..., 0, :] * v[..., 0:1] + R[..., 1, :] * v[..., 1:2] + R[..., 2, :] * v[..., 2:3]
 
 
 def transpose(R: Array) -> Array:

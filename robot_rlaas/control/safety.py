@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from robot_rlaas.control.kinematics import Pose, SerialChain, points, tool_pose
+from robot_rlaas.control.kinematics import Pose, SerialChain, forward, points
 
 Array = Any
 
@@ -54,11 +54,15 @@ class Filtered(NamedTuple):
         target_rad: (n, k).
         limited: (n, k) bool: this joint's target was changed by a position, speed or acceleration limit.
         blocked: (n,) bool: the target was refused because the tool would have entered a keep-out box.
+        tool: the tool's pose at the target, and
+        J: (n, 6, k) its Jacobian there, as of `kinematics.forward`.
     """
 
     target_rad: Array
     limited: Array
     blocked: Array
+    tool: Pose
+    J: Array
 
 
 def inside_keep_out(envelope: Envelope, tool: Pose) -> Array:
@@ -97,11 +101,13 @@ def filter_target(
     move = _between(xp, move, step - a, step + a)
     limited = xp.abs(last + move - wanted) > 1e-9
     target = last + move
-    blocked = inside_keep_out(envelope, tool_pose(chain, target))
+    tool, J = forward(chain, target)
+    blocked = inside_keep_out(envelope, tool)
     if xp.any(blocked):
         brake = _between(xp, 0.0 * last, step - a, step + a)
         target = xp.where(blocked[:, None], last + brake, target)
-    return Filtered(target, limited, blocked)
+        tool, J = forward(chain, target)
+    return Filtered(target, limited, blocked, tool, J)
 
 
 def _between(xp: Any, x: Array, low: Array, high: Array) -> Array:

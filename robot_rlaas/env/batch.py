@@ -7,7 +7,7 @@ import numpy as np
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ACTION_AXES, ToolController, ToolState
-from robot_rlaas.control.kinematics import tool_pose
+from robot_rlaas.control.kinematics import Pose, tool_pose
 from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env.reward import force_cost, reward_terms, sustained_cost
 from robot_rlaas.env.task import Look, View, poses, put, task_of
@@ -109,16 +109,17 @@ class BatchEnv:
         self._tool = ToolState(poses(n), np.zeros((n, 6)))
         self._draw = Draw(*(np.zeros((n, *row.shape[1:])) for row in draw(cell, seeds, np.zeros(1))))
 
-    def reset(self, seeds: Seeds | None = None, episode: int | None = None) -> np.ndarray:
+    def reset(self, seeds: Seeds | None = None, episode: int | None = None, starts: Draw | None = None) -> np.ndarray:
         """Start a new episode in every row -> observations (n, observation_size).
 
         Args:
             seeds: go on with another sequence.
             episode: the first row's number, instead of the next one; the other rows' follow it.
+            starts: what is drawn, one row per simulation, instead of what the sequence says.
         """
         self.seeds = seeds or self.seeds
         self._next = self._next if episode is None else episode
-        self._begin(np.arange(self.nsim))
+        self._begin(np.arange(self.nsim), starts)
         return self.observation
 
     def step(self, action: np.ndarray) -> Step:
@@ -157,11 +158,11 @@ class BatchEnv:
         """(n,) the furthest stage of each present episode, an index into `task.stages`."""
         return self._stage
 
-    def _begin(self, ids: np.ndarray) -> None:
+    def _begin(self, ids: np.ndarray, starts: Draw | None = None) -> None:
         """Start the next episodes in these rows."""
         self.episode[ids] = np.arange(self._next, self._next + len(ids))
         self._next += len(ids)
-        fresh = draw(self.cell, self.seeds, self.episode[ids], self._beyond)
+        fresh = draw(self.cell, self.seeds, self.episode[ids], self._beyond) if starts is None else starts
         put(self._draw, ids, fresh)
         self.task.begin(ids, fresh)
         q = np.broadcast_to(self._home, (len(ids), len(self._home)))
@@ -181,9 +182,12 @@ class BatchEnv:
     def _look(self, ids: np.ndarray, physics: Physics) -> tuple[ToolState, np.ndarray, Look]:
         """The tool as measured, whether it is in a keep-out box, and what the task makes of it; one row per id."""
         d, steps = self._draw, self._steps[ids]
-        tool = self.controller.state(physics.q_rad + d.joint_noise_rad[ids, steps], ids)
+        measured_rad = physics.q_rad + d.joint_noise_rad[ids, steps]
+        both = tool_pose(self.workcell.chain, np.concatenate([measured_rad, physics.q_rad]))
+        count = len(ids)
+        tool = self.controller.state_at(Pose(both.R[:count], both.p[:count]), ids)
+        true_tool = Pose(both.R[count:], both.p[count:])
         wrench = self._tare[ids] - physics.wrench + d.wrench_noise[ids, steps]
-        true_tool = tool_pose(self.workcell.chain, physics.q_rad)
         envelope = self.workcell.envelope
         look = self.task.look(View(ids, tool, wrench, self._last_action[ids], steps, true_tool, physics, envelope))
         return tool, inside_keep_out(envelope, true_tool) | look.trespass, look

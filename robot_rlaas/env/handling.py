@@ -119,6 +119,11 @@ class Handling:
         after = next_stage(self._plan, before, sensed)
         self._since[ids] = np.where((after != before) | (view.steps == 0), view.steps, self._since[ids])
         self.believed[ids] = np.where(view.steps == 0, 0, after)
+        at = np.minimum(self.believed[ids], len(self._plan.verb) - 1)
+        carries = self._plan.carries[at] & (self.believed[ids] < len(self._plan.verb))
+        part = self._plan.part[at][carries]
+        grip = np.array([0.0, 0.0, 1.0]) * self._plan.grip_m[part][:, None]
+        self._eyes.carry(ids[carries], part, view.tool.measured.p[carries] - grip)
 
     def _goal(self, ids: Array) -> Flat:
         """(m,) where the tool is to be, as far as the robot knows."""

@@ -9,11 +9,14 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.handling_plan import CLOSE, GRASP, MOVE, PLACE, REACH, RELEASE, VERBS
 
 OVER_M = 0.004  # so near above the goal it goes down
+NEARLY_M = 0.03  # so near above the goal it waits until it is over it, instead of going up again
 ABOVE_M = 0.02  # so far below the travel height it may already go sideways
-SLOW_M = 0.02  # so near to the goal it goes down slowly
-TOUCH_LEAD_M = 0.006  # lead with which it touches something
+YIELD = 0.75  # of the sideways lead is taken back: what is left overcomes the joints' friction
+BRAKE = 0.3  # on its way down, the lead is at most so much of the height over the goal
+TOUCH_LEAD_M = 0.003  # lead with which it touches something
 OPEN, CLOSED = 1.0, -1.0
 LOST_M = 0.004  # pads so much closer than the part is wide hold nothing
+GRIPPER_M = 0.09  # half the width of an open gripper, and a margin
 HURRY = 0.35  # of a door's open time has to be left to go through
 
 
@@ -33,6 +36,7 @@ class HandlingExpert:
         self._contract, self._travel_m = contract, (task.travel_mm - task.table_mm) / 1000
         self._step_m, self._step_rad = cell.control.step_mm / 1000, np.deg2rad(cell.control.step_deg)
         self._leash_m = cell.control.leash_mm / 1000
+        self._ahead_m = max((_entry_m(task, i) for i, s in enumerate(task.stages) if s.do == "move" and s.through), default=0.0)
 
     def reset(self, ids: np.ndarray) -> None:
         """See `Policy.reset`."""
@@ -44,16 +48,17 @@ class HandlingExpert:
         doing = {name: seen["doing"][:, i] > 0.5 for i, name in enumerate(VERBS)}
         lateral = np.linalg.norm(position[:, :2], axis=1)
         beyond = seen["aperture"][:, 1]
-        over = lateral < OVER_M
+        over, nearly = lateral < OVER_M, lateral < NEARLY_M
         free = height > self._travel_m - ABOVE_M
         stays = doing["move"] | doing["reach"] | doing["place"]
         not_open = doing["reach"] & (beyond < LOST_M)
         target_z = np.where(over & ~not_open, -position[:, 2], self._travel_m - height)
-        step_xy = np.where((over | free)[:, None], -position[:, :2], 0.0) - lead[:, :2]
+        target_z = np.where(nearly & ~over & ~not_open, 0.0, target_z)
+        step_xy = np.where((nearly | free)[:, None], -position[:, :2], 0.0) - YIELD * lead[:, :2]
         wait = (seen["door"][:, 0] > 0.5) & (seen["door"][:, 2] < HURRY) & self._before(seen)
         step_xy = np.where(wait[:, None], -lead[:, :2], step_xy)
-        near = over & (np.abs(position[:, 2]) < SLOW_M)
-        most = np.where(near & ~doing["move"], TOUCH_LEAD_M, self._leash_m)
+        braked = np.clip(BRAKE * np.abs(position[:, 2]), TOUCH_LEAD_M, self._leash_m)
+        most = np.where(over & ~doing["move"], braked, self._leash_m)
         lead_z = np.clip(target_z, -most, most)
         step_z = np.where(stays | doing["grasp"], lead_z, 0.0) - lead[:, 2]
         still = ~(stays | doing["grasp"])
@@ -67,4 +72,13 @@ class HandlingExpert:
 
     def _before(self, seen: dict[str, np.ndarray]) -> np.ndarray:
         """(n,) bool: a door on the way is still ahead."""
-        return np.linalg.norm(seen["tool_position"][:, :2], axis=1) > 0.2
+        return np.linalg.norm(seen["tool_position"][:, :2], axis=1) > self._ahead_m
+
+
+def _entry_m(task: HandlingTask, i: int) -> float:
+    """How far from a move's goal its way enters the zone of the door on it, m."""
+    door = next(f for f in task.fixtures if isinstance(f, Door) and f.name == task.stages[i].through)
+    start, end = np.array(task.stages[i - 1].to_mm) / 1000, np.array(task.stages[i].to_mm) / 1000
+    way = start + np.linspace(0, 1, 200)[:, None] * (end - start)
+    inside = (np.abs(way - np.array(door.center_mm) / 1000) < np.array(door.size_mm) / 2000 + GRIPPER_M).all(axis=1)
+    return float(np.linalg.norm(way[inside.argmax()] - end)) if inside.any() else 0.0

@@ -32,6 +32,10 @@ class Eyes:
         self._noise = np.array([sight.noise_mm / 1000, sight.noise_mm / 1000, np.deg2rad(sight.noise_deg)])
         self.seen = Flat(np.zeros((count, parts, 3)), np.zeros((count, parts)))
 
+    def carry(self, ids: np.ndarray, part: np.ndarray, base: np.ndarray) -> None:
+        """What is in the hand is where the hand is: the base of part (m,) is at (m, 3)."""
+        self.seen.p[ids, part] = base
+
     def look(self, ids: np.ndarray, first: np.ndarray, now: Truth, bias: np.ndarray, noise: np.ndarray) -> None:
         """Take a picture.
 

@@ -10,15 +10,17 @@ import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from robot_rlaas.cell.insertion import InsertionTask
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import write_atomic
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.scenery import dress
+from robot_rlaas.sim.shapes import mirror
 from robot_rlaas.sim.variation import Draw, draw
 
-GAP_PX, LABEL_PX = 8, 30
+WIDTH_PX, GAP_PX, LABEL_PX = 1200, 8, 30
 PAPER, INK = (255, 255, 255), (55, 60, 68)
 
 Color = tuple[int, int, int]
@@ -82,12 +84,7 @@ class Renderer:
         Returns:
             (height, width, 3) uint8 RGB.
         """
-        model, data = backend.batch.get_model(simulation), backend.batch.get_data(simulation)
-        # The dressed model has the same bodies and joints, and more geoms.
-        self._model.body_pos[:], self._model.body_quat[:] = model.body_pos, model.body_quat
-        self._data.qpos[:] = data.qpos
-        self._data.mocap_pos[:], self._data.mocap_quat[:] = data.mocap_pos, data.mocap_quat
-        mujoco.mj_kinematics(self._model, self._data)
+        mirror(self._model, self._data, backend, simulation)
         mujoco.mj_camlight(self._model, self._data)
         return self._shoot(camera)
 
@@ -115,29 +112,51 @@ def cell_picture(cell: CellSpec, workcell: Workcell, count: int = 4, seed: int =
     Raises:
         RenderingUnavailable: where there is no EGL.
     """
-    width = 1200
-    small = (width - (count - 1) * GAP_PX) // count
+    backend, labels = _at_starts(cell, workcell, count, seed)
+    with Renderer(workcell, WIDTH_PX, 640) as renderer:
+        wide = renderer.draw(backend, 0, "cell")
+    below = _close_ups(workcell, backend, labels, columns=count)
+    return np.concatenate([wide, np.full((GAP_PX, WIDTH_PX, 3), PAPER, np.uint8), below])
+
+
+def start_sheet(cell: CellSpec, workcell: Workcell, columns: int = 4, rows: int = 3, seed: int = 0) -> np.ndarray:
+    """Where the parts can be: close-ups of so many starts, as the cell's variation draws them.
+
+    Returns:
+        (height, 1200, 3) uint8 RGB.
+
+    Raises:
+        RenderingUnavailable: where there is no EGL.
+    """
+    return _close_ups(workcell, *_at_starts(cell, workcell, columns * rows, seed), columns)
+
+
+def _at_starts(cell: CellSpec, workcell: Workcell, count: int, seed: int) -> tuple[CpuBackend, list[str]]:
+    """So many episodes at their starts, and a label for each."""
     starts = draw(cell, Seeds(seed, Space.SHOW), np.arange(count))
     backend = CpuBackend(workcell, cell, count, nthread=1)
     home = np.deg2rad(np.array(cell.robot.home_deg))
     backend.reset(np.arange(count), starts, np.broadcast_to(home, (count, len(home))))
-    with Renderer(workcell, width, 640) as renderer:
-        wide = renderer.draw(backend, 0, "cell")
-    with Renderer(workcell, small, small * 3 // 4) as renderer:
-        close = [renderer.draw(backend, i, "close") for i in range(count)]
-    sheet = Image.new("RGB", (width, wide.shape[0] + GAP_PX + small * 3 // 4 + LABEL_PX), PAPER)
-    sheet.paste(Image.fromarray(wide), (0, 0))
-    for i, picture in enumerate(close):
-        left, top = i * (small + GAP_PX), wide.shape[0] + GAP_PX
-        sheet.paste(Image.fromarray(picture), (left, top))
-        label = text_strip(small, LABEL_PX, PAPER, [(2, _where(starts, i), INK)])
-        sheet.paste(label, (left, top + small * 3 // 4))
-    return np.asarray(sheet)
+    insertion = isinstance(cell.task, InsertionTask)
+    return backend, [_where(starts, i) if insertion else f"start {i}" for i in range(count)]
 
 
 def _where(starts: Draw, i: int) -> str:
     x, y = starts.plate_xy_m[i] * 1000
     return f"plate x {x:+.0f} mm, y {y:+.0f} mm, yaw {np.rad2deg(starts.plate_yaw_rad[i]):+.1f}°"
+
+
+def _close_ups(workcell: Workcell, backend: CpuBackend, labels: list[str], columns: int) -> np.ndarray:
+    """A labelled close-up of every simulation, in rows -> (height, WIDTH_PX, 3)."""
+    width = (WIDTH_PX - (columns - 1) * GAP_PX) // columns
+    height, rows = width * 3 // 4, -(-len(labels) // columns)
+    sheet = Image.new("RGB", (WIDTH_PX, rows * (height + LABEL_PX)), PAPER)
+    with Renderer(workcell, width, height) as renderer:
+        for i, label in enumerate(labels):
+            left, top = i % columns * (width + GAP_PX), i // columns * (height + LABEL_PX)
+            sheet.paste(Image.fromarray(renderer.draw(backend, i, "close")), (left, top))
+            sheet.paste(text_strip(width, LABEL_PX, PAPER, [(2, label, INK)]), (left, top + height))
+    return np.asarray(sheet)
 
 
 def text_strip(width: int, height: int, paper: Color, texts: list[tuple[int, str, Color]]) -> Image.Image:

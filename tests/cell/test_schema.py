@@ -71,6 +71,16 @@ def test_it_refuses(errors, what: str) -> None:
     assert errors(content)
 
 
+BROKEN = """extends_without half_a_range list_at_top missing_key name_with_capitals negative_mass no_value
+scalar_for_range scalar_for_section truth_value unit_in_limit unit_in_value unknown_key unknown_kind unknown_section
+unknown_shape unknown_unit version_2"""
+
+
+@pytest.mark.parametrize("name", BROKEN.split())
+def test_it_refuses_the_broken_files_whose_keys_or_values_are_wrong(errors, name: str) -> None:
+    assert errors(yaml.safe_load((Path(__file__).parent / "broken" / f"{name}.yaml").read_text()))
+
+
 def test_it_asks_for_what_must_be_there_unless_the_file_extends_another(errors) -> None:
     less = {key: value for key, value in PEG.items() if key != "control"}
     assert errors(less)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import yaml
 
+from robot_rlaas.calibrate.bag import data_file
 from robot_rlaas.calibrate.contact.attempts import read_attempts, seat
 from robot_rlaas.calibrate.contact.figures import LEAST_SLIDES, figures, finding
 from robot_rlaas.calibrate.contact.learned import learn
-from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.contact import ContactReport
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.files import sha256_file, write_atomic
+from robot_rlaas.files import write_atomic
 from robot_rlaas.sim.model import Workcell
 
 CONTACT = "contact.yaml"
@@ -40,7 +40,7 @@ def learn_contact(
     Args:
         cell: that was deployed.
         workcell: built from it.
-        logs: MCAP files of `rlaas deploy`.
+        logs: MCAP files of `rlaas deploy`, or rosbag2 directories of such a recording.
         plate_topic: on which the camera's pose of the hole was published.
         out: directory.
         on_event: gets a line per finding.
@@ -51,7 +51,7 @@ def learn_contact(
     if cell.task.kind != "insertion":
         raise InputError(f"'{cell.name}' is a cell for {cell.task.kind}: what insertions show is not in its logs")
     attempts = [attempt for path in logs for attempt in read_attempts(path, workcell, plate_topic)]
-    files = tuple(DataFile(file=path.name, sha256=sha256_file(path)) for path in logs)
+    files = tuple(data_file(path) for path in logs)
     if len({file.sha256 for file in files}) < len(files):
         raise InputError("the same log twice", file=logs[0], fix="name each log once")
     seats = [sat for sat in (seat(cell, attempt) for attempt in attempts) if sat is not None]

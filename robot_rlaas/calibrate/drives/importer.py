@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 from scipy.interpolate import make_smoothing_spline
 
 from robot_rlaas.assets import data_dir, find
+from robot_rlaas.calibrate.bag import data_file, is_bag
 from robot_rlaas.calibrate.drives.motion import QUANTITIES, MotionLog, describe, load, need_tables
 from robot_rlaas.calibrate.log import read_states
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
-from robot_rlaas.files import sha256_file, sha256_tree
 
 TO_SI = {
     "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9,
@@ -97,7 +97,8 @@ def import_motion(
     """Read a log and say what its clock is like.
 
     Args:
-        path: a CSV or Parquet table, a LeRobot dataset's directory, an MCAP file or a rosbag2 directory of them.
+        path: a CSV or Parquet table, a LeRobot dataset's directory, an MCAP file or a directory of them, of rosbag2 or
+            not: they are one log, in the order of time.
         profile: of the arm that was logged: names and number of its joints.
         columns: what the table's columns mean; MCAP files need none.
         episode: of a LeRobot dataset. An MCAP file's efforts are taken for currents, A, as ur_robot_driver states them.
@@ -105,11 +106,9 @@ def import_motion(
     Raises:
         InputError: with file, line and value.
     """
-    if path.is_dir() and (path / "metadata.yaml").exists():
-        path = _only_mcap(path)
     if not path.exists():
         raise InputError("there is no such file", file=path)
-    if path.suffix == ".mcap":
+    if path.suffix == ".mcap" or is_bag(path):
         time_ns, position, velocity, effort = read_states(path, profile)
         streams = {"position": position, "velocity": velocity, "current": effort}
         streams = {name: None if np.isnan(values).all() else values for name, values in streams.items()}
@@ -118,19 +117,10 @@ def import_motion(
         if columns is None:
             raise InputError("a table needs a column map", file=path, fix="--columns MAP; see hardware/columns/")
         streams, clocks = _mapped(path, _table(path, columns, episode), columns, len(profile.joints))
-    source = DataFile(file=path.name, sha256=sha256_tree(path) if path.is_dir() else sha256_file(path))
-    log = _one_clock(path, profile.joints, clocks, streams, source, on_event)
+    log = _one_clock(path, profile.joints, clocks, streams, data_file(path), on_event)
     for line in describe(log):
         on_event(line)
     return log
-
-
-def _only_mcap(folder: Path) -> Path:
-    found = sorted(folder.glob("*.mcap"))
-    if len(found) != 1:
-        fix = "convert it with 'ros2 bag convert' to a single MCAP file"
-        raise InputError(f"a rosbag2 directory with {len(found)} MCAP files; one is needed", file=folder, fix=fix)
-    return found[0]
 
 
 def _table(path: Path, columns: ColumnMap, episode: int) -> Any:

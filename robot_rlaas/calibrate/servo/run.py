@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from robot_rlaas.calibrate.bag import data_file
 from robot_rlaas.calibrate.log import JointLog, read_log
 from robot_rlaas.calibrate.rounding import short, short_estimate
 from robot_rlaas.calibrate.servo.arm import Arm
 from robot_rlaas.calibrate.servo.calibration import save
 from robot_rlaas.calibrate.servo.fit import Fit, fit
 from robot_rlaas.calibrate.servo.plot import draw
-from robot_rlaas.cell.calibration import Calibration, DataFile, TrackingError
+from robot_rlaas.cell.calibration import Calibration, TrackingError
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.files import sha256_file, write_atomic
+from robot_rlaas.files import write_atomic
 from robot_rlaas.sim.model import Workcell
 
 CALIBRATION, PICTURE = "calibration.yaml", "calibration.svg"
@@ -38,7 +39,7 @@ def calibrate(
     Raises:
         InputError: if a log cannot be used, or both are the same; nothing is written then.
     """
-    files = [DataFile(file=path.name, sha256=sha256_file(path)) for path in (log_fit, log_heldout)]
+    files = [data_file(path) for path in (log_fit, log_heldout)]
     if files[0].sha256 == files[1].sha256:
         raise InputError("the log to judge on is the log to fit", file=log_heldout, fix="record a second motion")
     fitted, heldout = (read_log(path, workcell.profile) for path in (log_fit, log_heldout))
