@@ -47,7 +47,7 @@ class Bench(NamedTuple):
 
 @cache
 def bench() -> Bench:
-    cell, plant = load_cell(CELL), load_plant(PLANT)
+    cell, plant = load_cell(CELL), load_plant(PLANT, 6)
     workcell = build(cell)
     calibration = calibrated(plant)
     scorer = Scorer(cell, workcell, calibration)

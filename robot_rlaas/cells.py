@@ -1,11 +1,60 @@
-"""Cells side by side: what differs between two of them, and what that means for their policies."""
+"""Cells as people look at them: in pictures, and side by side."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.diff import Difference, differences
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, load_cell
+from robot_rlaas.pipeline import Cell, Result, Watch
+
+
+class Views(NamedTuple):
+    """Ways to show a cell, None for each that is not wanted.
+
+    Attributes:
+        picture: a PNG of the cell, above close-ups of four starts.
+        sheet: a PNG of twelve starts.
+        film: an MP4 of the scripted expert.
+        port: of a page in 3D on this machine, which stays until Ctrl-C.
+    """
+
+    picture: Path | None = None
+    sheet: Path | None = None
+    film: Path | None = None
+    port: int | None = None
+
+
+def show(cell: Cell, views: Views, seed: int, watch: Watch) -> Result:
+    """Show a cell, its starts and its film as `seed` draws them."""
+    from robot_rlaas.sim.render import RenderingUnavailable, cell_picture, save_png, start_sheet
+
+    try:
+        if views.picture:
+            watch.say(f"{save_png(cell_picture(cell.spec, cell.workcell, seed=seed), views.picture)}")
+        if views.sheet:
+            watch.say(f"{save_png(start_sheet(cell.spec, cell.workcell, seed=seed), views.sheet)}")
+        if views.film:
+            watch.say(_film(cell, views.film, seed))
+    except RenderingUnavailable as error:
+        return Result(f"no picture: {error}", passed=False)
+    if views.port:
+        from robot_rlaas.qualify.viewer import serve
+
+        serve(cell.spec, cell.workcell, views.port, seed, watch.say)
+    return Result("shown")
+
+
+def _film(cell: Cell, path: Path, seed: int) -> str:
+    from robot_rlaas.env.task import contract_of, expert_of
+    from robot_rlaas.qualify.clips import clip
+
+    expert = expert_of(cell.spec, contract_of(cell.spec), 1)
+    ended = clip(cell.spec, cell.workcell, expert, Seeds(seed, Space.SHOW), 0, path).outcome
+    how = "done" if ended.success else "not done"
+    return f"{path}: {how} after {ended.steps * cell.spec.period_s:.2f} s, at most {ended.peak_force_N:.0f} N"
 
 
 class Comparison(NamedTuple):

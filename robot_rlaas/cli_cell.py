@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from robot_rlaas.options import DONE, REQUIREMENT_FAILS, add_cell, add_command, add_group, add_path, run_stage
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.options import DONE, add_cell, add_command, add_group, add_path, add_seed, count, run_stage
 
 SAME, DIFFERENT = 0, 1  # as diff has it
 WIDE = 160  # columns of a table that goes into a file or a pipe
@@ -16,9 +17,15 @@ def cell_commands(commands) -> None:
     check = add_command(group, "check", text, "rlaas cell check my_cell.yaml", _check)
     add_cell(check)
 
-    show = add_command(group, "show", "Draw the cell.", "rlaas cell show peg_insertion --out cell.png", _show)
+    text = "Draw the cell: as a picture, where its parts can be, as a film, as a page in 3D."
+    show = add_command(group, "show", text, "rlaas cell show peg_insertion --out cell.png --video cell.mp4", _show)
     add_cell(show)
-    add_path(show, "--out", "the PNG to write")
+    add_path(show, "--out", "a PNG: the cell, above four starts", required=False)
+    add_path(show, "--sheet", "a PNG: twelve starts, where the parts can be", required=False)
+    add_path(show, "--video", "an MP4: the scripted expert", required=False)
+    show.add_argument("--web", action="store_true", help="a page in 3D, on this machine only, until Ctrl-C")
+    show.add_argument("--port", type=count, default=8080, help="of the page, or the next free one (default: 8080)")
+    add_seed(show)
 
     text = "What differs in meaning, and what follows from it. Exit code 0: nothing; 1: something."
     diff = add_command(group, "diff", text, "rlaas cell diff peg_insertion my_cell.yaml", _diff)
@@ -37,16 +44,17 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from robot_rlaas.progress import watching
+    o = options
+    if not (o.out or o.sheet or o.video or o.web):
+        raise InputError("nothing to show", fix="name --out, --sheet, --video or --web")
 
-    with watching() as watch:
-        from robot_rlaas import pipeline
+    def work(pipeline, watch):
+        from robot_rlaas.cells import Views, show
 
-        path = pipeline.show(pipeline.Cell.load(options.cell), options.out, watch)
-        if path is None:
-            return REQUIREMENT_FAILS
-        watch.say(f"{path}")
-    return DONE
+        views = Views(o.out, o.sheet, o.video, o.port if o.web else None)
+        return show(pipeline.Cell.load(o.cell), views, o.seed, watch)
+
+    return run_stage(work)
 
 
 def _diff(options: argparse.Namespace) -> int:

@@ -6,9 +6,10 @@ from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
 from robot_rlaas.assets import data_dir, find
 from robot_rlaas.cell.calibration import NonNegative
+from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
 
-Six = tuple[float, float, float, float, float, float]
+PerJoint = FiniteFloat | tuple[FiniteFloat, ...]  # one value for all joints, or one each
 
 
 class Topics(Spec):
@@ -17,6 +18,17 @@ class Topics(Spec):
     joint_states: str = "/joint_states"
     command: str = "/forward_position_controller/commands"
     wrench: str | None = "/force_torque_sensor_broadcaster/wrench"
+
+    @property
+    def felt(self) -> str:
+        """The wrench's topic, for whoever cannot do without.
+
+        Raises:
+            InputError: if the arm does not measure one.
+        """
+        if self.wrench is None:
+            raise InputError("this arm measures no wrench at its wrist, and its supervisor limits what it feels there")
+        return self.wrench
 
 
 class HardwareProfile(Spec):
@@ -46,17 +58,17 @@ class HardwareProfile(Spec):
 
 
 class Plant(Spec):
-    """How an individual arm differs from the nominal model. Scales multiply the nominal value, one per joint.
+    """How an individual arm differs from the nominal model. Scales multiply the nominal value: one for all joints, or each its own.
 
     A payload is a point mass that the controller does not know of: its weight is not compensated. `payload_x_m` and so
     on say where it is in the hand's frame, from the middle between the fingertips.
     """
 
     description: str
-    servo_gain_scale: Six = (1, 1, 1, 1, 1, 1)
-    joint_damping_scale: Six = (1, 1, 1, 1, 1, 1)
-    joint_friction_Nm: Six = (0, 0, 0, 0, 0, 0)
-    armature_scale: Six = (1, 1, 1, 1, 1, 1)
+    servo_gain_scale: PerJoint = 1.0
+    joint_damping_scale: PerJoint = 1.0
+    joint_friction_Nm: PerJoint = 0.0
+    armature_scale: PerJoint = 1.0
     command_delay_s: Annotated[float, Field(ge=0, le=0.1)] = 0.0
     payload_kg: NonNegative = 0.0
     payload_x_m: FiniteFloat = 0.0
@@ -72,6 +84,19 @@ def load_hardware(reference: str) -> HardwareProfile:
     return load_spec(find(reference, data_dir("hardware"), ".yaml"), HardwareProfile)
 
 
-def load_plant(reference: str) -> Plant:
-    """The plant of a shipped name or of a path."""
-    return load_spec(find(reference, data_dir("hardware") / "plants", ".yaml"), Plant)
+def load_plant(reference: str, joints: int) -> Plant:
+    """The plant of a shipped name or of a path, for an arm of so many joints.
+
+    Raises:
+        InputError: besides what is wrong with the file, if it is for an arm of another number of joints.
+    """
+    path = find(reference, data_dir("hardware") / "plants", ".yaml")
+    plant = load_spec(path, Plant)
+    for name, value in plant:
+        if isinstance(value, tuple) and len(value) != joints:
+            raise InputError(
+                f"{name} has {len(value)} values, and the arm has {joints} joints",
+                file=path,
+                fix="give one value per joint, or one for all; '--plant worn' suits every arm",
+            )
+    return plant

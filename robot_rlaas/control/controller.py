@@ -35,10 +35,14 @@ class ToolController:
         control: rates and step sizes.
         envelope: limits that the safety filter enforces.
         count: how many arms.
+        upright: the tool points straight down and is brought back to that; without, it keeps the tilt that it has, also
+            what it got where a joint was too slow.
     """
 
-    def __init__(self, chain: SerialChain, control: Control, envelope: Envelope, count: int) -> None:
-        self.chain, self.control, self.envelope = chain, control, envelope
+    def __init__(
+        self, chain: SerialChain, control: Control, envelope: Envelope, count: int, upright: bool = False
+    ) -> None:
+        self.chain, self.control, self.envelope, self._upright = chain, control, envelope, upright
         self.period_s = 1.0 / control.rate_hz
         self._targets = np.zeros((3, count, len(chain.joints)))
         self._reference, self._J = forward(chain, self._targets[2])
@@ -83,7 +87,8 @@ class ToolController:
         lead_m = clip_norm(state.lead[:, :3] + step_m, self.control.leash_mm / 1000)
         turned = about_z(action[:, 3] * np.deg2rad(self.control.step_deg)) @ matrix_from_vector(state.lead[:, 3:])
         lead_rad = clip_norm(rotation_vector(turned), np.deg2rad(self.control.leash_deg))
-        wanted = Pose(matrix_from_vector(lead_rad) @ state.measured.R, state.measured.p + lead_m)
+        R = matrix_from_vector(lead_rad) @ state.measured.R
+        wanted = Pose(_pointing_down(R) if self._upright else R, state.measured.p + lead_m)
         before, last = self._targets[1], self._targets[2]
         q = last + joint_step(self._J, pose_error(wanted, self._reference))
         filtered = filter_target(self.chain, self.envelope, self.period_s, last, last - before, q)
@@ -96,3 +101,9 @@ class ToolController:
         phase = (np.arange(count) + 1.0)[None, :, None] / count
         before, last, now = (t[:, None, :] for t in self._targets)
         return setpoint((before, last, now), phase)
+
+
+def _pointing_down(R: Array) -> Array:
+    """The rotations of (n, 3, 3) with the same turn about the base's z, and their own z straight down."""
+    xp = array_namespace(R)
+    return about_z(xp.atan2(R[:, 1, 0], R[:, 0, 0])) @ xp.asarray(np.diag([1.0, -1.0, -1.0]))

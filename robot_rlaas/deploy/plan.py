@@ -82,8 +82,8 @@ def arm_processes(
         raise InputError(f"'{arm}' is no arm; allowed: {', '.join(ARMS)}")
     if arm == "real" and domain_id is not None:
         raise InputError(f"ROS domain {domain_id} for a real arm", fix="set ROS_DOMAIN_ID as for the arm's driver")
-    load_plant(plant)
     cell, profile, env = station.cell, station.profile, environment(domain_id)
+    load_plant(plant, len(profile.joints))
     topics = profile.topics.model_dump()
     virtual_arm = {
         "cell": cell.model_dump(mode="json"),
@@ -152,7 +152,7 @@ def _recorder(station: Station, profile: HardwareProfile, out: Path) -> dict[str
         "file": str(out / "log.mcap"),
         "topics": {
             topics.joint_states: {"type": "sensor_msgs/msg/JointState", "qos": "sensor"},
-            topics.wrench: {"type": "geometry_msgs/msg/WrenchStamped", "qos": "sensor"},
+            topics.felt: {"type": "geometry_msgs/msg/WrenchStamped", "qos": "sensor"},
             topics.command: {"type": "std_msgs/msg/Float64MultiArray", "qos": "reliable"},
             names.TARGET: {"type": "trajectory_msgs/msg/JointTrajectory", "qos": "reliable"},
             names.PLATE: {"type": "geometry_msgs/msg/PoseStamped", "qos": "latched"},

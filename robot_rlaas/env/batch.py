@@ -94,7 +94,7 @@ class BatchEnv:
         n = self.nsim = backend.nsim
         self.task = task_of(cell, n)
         self.contract = self.task.contract
-        self.controller = ToolController(workcell.chain, cell.control, workcell.envelope, n)
+        self.controller = ToolController(workcell.chain, cell.control, workcell.envelope, n, self.task.upright)
         self.seeds, self._beyond, self._next, self._restart = seeds, beyond, first_episode, restart
         self._home = np.deg2rad(np.array(cell.robot.home_deg))
         self.episode = np.zeros(n, dtype=np.int64)

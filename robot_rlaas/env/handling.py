@@ -67,7 +67,7 @@ class Handling:
     def __init__(self, cell: CellSpec, count: int) -> None:
         task = cell.task
         self.contract, self.stages = contract(cell), (*task.labels, "done")
-        self.frame = poses(count)
+        self.frame, self.upright = poses(count), True
         self._cell, self._task, self._plan = cell, task, plan_of(task)
         self._judge = Judge(task, self._plan, cell.period_s)
         self._eyes, self._doors = Eyes(task, self._plan, count, cell.period_s), Doors(task, count)

@@ -17,7 +17,7 @@ TOUCH_LEAD_M = 0.003  # lead with which it touches something
 OPEN, CLOSED = 1.0, -1.0
 LOST_M = 0.004  # pads so much closer than the part is wide hold nothing
 GRIPPER_M = 0.09  # half the width of an open gripper, and a margin
-HURRY = 0.35  # of a door's open time has to be left to go through
+HURRY = 0.42  # of a door's open time has to be left to go through
 
 
 class HandlingExpert:

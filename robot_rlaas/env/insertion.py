@@ -168,7 +168,7 @@ class Insertion:
         self._cell, self._touch = cell, untouched(count)
         self._hole, self.frame = poses(count), poses(count)
         self._hand_m, self._R_hand = np.zeros((count, 3)), np.zeros((count, 3, 3))
-        self.machines = np.zeros((count, 0))
+        self.upright, self.machines = False, np.zeros((count, 0))
 
     def begin(self, ids: Array, draw: "Draw") -> None:
         """See `Task.begin`."""

@@ -69,12 +69,14 @@ class Task(Protocol):
         contract: what goes into a policy and what comes out.
         stages: their names, from the start to "done".
         frame: the frame that actions are given in, as observed, one row per episode.
+        upright: whether the tool always points straight down.
         machines: (count, moving fixtures) where vises and doors are to go now, from 0, closed, to 1, open.
     """
 
     contract: Contract
     stages: tuple[str, ...]
     frame: Pose
+    upright: bool
     machines: Array
 
     def begin(self, ids: Array, draw: "Draw") -> None:

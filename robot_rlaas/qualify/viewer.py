@@ -22,7 +22,7 @@ from robot_rlaas.sim.shapes import mirror, shapes
 from robot_rlaas.sim.variation import Draw, draw
 
 LOOPBACK = "127.0.0.1"
-EPISODES = 24
+EPISODES, VIEWS = 24, ("cell", "close")
 MM, DEG = 1e-3, np.pi / 180
 FIELDS = {  # factor of the cell's variation -> field of Draw, its axes, and what a unit of the factor is there
     "plate_xy_mm": ("plate_xy_m", "xy", MM),
@@ -53,6 +53,10 @@ class Knob(NamedTuple):
         """Its value in a draw of one row; where every joint has its own, their mean."""
         row = getattr(start, self.field)[0]
         return float(np.mean(row if self.axis is None else row[self.axis])) / self.scale
+
+    def shown(self, start: Draw) -> float:
+        """The same as a slider has it: rounded, and within its ends also where a calibration draws beyond them."""
+        return float(np.clip(round(self.get(start), 3), self.low, self.high))
 
     def set(self, start: Draw, value: float) -> Draw:
         """The draw with another value; where every joint has its own, all get it."""
@@ -100,7 +104,9 @@ def _server(port: int, label: str) -> Iterator[Any]:
         raise InputError("the 3D page needs viser", fix="pip install 'robot_rlaas[view]'") from error
     with redirect_stdout(StringIO()):  # it has a banner of its own
         server = viser.ViserServer(LOOPBACK, port, label, verbose=False)
-    server.gui.configure_theme(control_layout="collapsible", show_logo=False, show_share_button=False)
+    server.gui.configure_theme(
+        control_layout="collapsible", control_width="large", show_logo=False, show_share_button=False
+    )
     try:
         yield server
     except KeyboardInterrupt:
@@ -119,9 +125,11 @@ class _World:
         self.env = BatchEnv(cell, workcell, self._backend, self.seeds, restart=False)
         self._model = dress(workcell.spec).compile()
         self._data = mujoco.MjData(self._model)
+        mujoco.mj_forward(self._model, self._data)
+        self._views = {view: self._view(view) for view in VIEWS}
         self._server = server
         server.scene.set_up_direction("+z")
-        server.initial_camera.position, server.initial_camera.look_at = (1.6, -1.3, 1.0), (0.35, 0.0, 0.1)
+        self.look(server.initial_camera, VIEWS[0])
         self._frames = [self._body(i) for i in range(self._model.nbody)]
         for i, shape in enumerate(shapes(self._model)):
             self._add(f"/body_{shape.body}/shape_{i}", shape)
@@ -140,6 +148,16 @@ class _World:
             opacity=alpha if alpha < 1 else None,
             flat_shading=not shape.smooth,
         )
+
+    def _view(self, camera: str) -> tuple[np.ndarray, np.ndarray]:
+        """Where a camera of the model is, and the point of its axis that is nearest to the middle of the cell."""
+        i = self._model.camera(camera).id
+        position, forward = self._data.cam_xpos[i], -self._data.cam_xmat[i].reshape(3, 3)[:, 2]
+        return position, position + forward * float((self._model.stat.center - position) @ forward)
+
+    def look(self, camera: Any, view: str) -> None:
+        """Let a camera of the page look as one of the model does."""
+        camera.position, camera.look_at = self._views[view]
 
     def put(self, start: Draw, q_rad: np.ndarray | None = None) -> None:
         """Begin the episode of this draw; `q_rad` (k,) lets the arm stand elsewhere than at home."""
@@ -168,6 +186,8 @@ class _Page:
         self._start = self._episode(0)
         gui, chain, limits = server.gui, world.workcell.chain, world.workcell.envelope
         self._text = gui.add_markdown(world.cell.description)
+        view = gui.add_dropdown("view", VIEWS)
+        view.on_update(lambda event: world.look(event.client.camera, view.value))
         with gui.add_folder("Episode"):
             self._choice = gui.add_dropdown("start", [str(i) for i in range(EPISODES)])
             self._wish("episode", self._choice)
@@ -177,7 +197,7 @@ class _Page:
             self._knobs = {knob.label: (knob, self._slider(gui, knob)) for knob in knobs(world.cell)}
         home = world.cell.robot.home_deg
         with gui.add_folder("Joints [deg]"):
-            ends = zip(chain.joints, np.rad2deg(limits.lower_rad), np.rad2deg(limits.upper_rad), home)
+            ends = zip(chain.joints, *(np.rad2deg(end).round(1) for end in (limits.lower_rad, limits.upper_rad)), home)
             self._joints = [gui.add_slider(name, low, high, 0.1, at) for name, low, high, at in ends]
             for joint in self._joints:
                 self._wish("joint", joint)
@@ -187,8 +207,8 @@ class _Page:
         return draw(self._world.cell, self._world.seeds, np.array([number]))
 
     def _slider(self, gui: Any, knob: Knob) -> Any:
-        value = float(np.clip(knob.get(self._start), knob.low, knob.high))
-        slider = gui.add_slider(knob.label, knob.low, knob.high, (knob.high - knob.low) / 200, value)
+        step = 10.0 ** np.floor(np.log10((knob.high - knob.low) / 50))
+        slider = gui.add_slider(knob.label, knob.low, knob.high, step, knob.shown(self._start))
         self._wish(knob.label, slider)
         return slider
 
@@ -208,7 +228,7 @@ class _Page:
         if name == "episode":
             self._start = self._episode(int(value))
             for knob, slider in self._knobs.values():
-                slider.value = knob.get(self._start)
+                slider.value = knob.shown(self._start)
         elif name != "joint":
             self._start = self._knobs[name][0].set(self._start, value)
         self._world.put(self._start, np.deg2rad([joint.value for joint in self._joints]))

@@ -9,11 +9,13 @@ import numpy as np
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.extends import naming_lines
+from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import about_z
 from robot_rlaas.control.safety import Envelope, inside_keep_out
+from robot_rlaas.sim.check_handling import check_doors, check_reach, check_time, check_upright
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import Workcell, build
 from robot_rlaas.sim.variation import draw
@@ -45,8 +47,22 @@ def check(cell: CellSpec, path: Path) -> tuple[Workcell, list[Finding]]:
         model = workcell.model
         compiled = f"{model.nbody} bodies, {model.ngeom} geoms, {model.nu} actuators"
         _home(cell, workcell)
-        findings = [Finding("the model compiles", compiled), _reach(cell, workcell), _start(cell, workcell)]
-        return workcell, [*findings, _time(cell)]
+        handling = isinstance(cell.task, HandlingTask)
+        kind = _handling if handling else _insertion
+        return workcell, [Finding("the model compiles", compiled), *kind(cell, workcell)]
+
+
+def _insertion(cell: CellSpec, workcell: Workcell) -> list[Finding]:
+    findings = [_reach(cell, workcell), _nothing_touches(cell, workcell)]
+    height = _above_plate(cell, workcell)
+    return [findings[0], findings[1]._replace(figure=f"{findings[1].figure}, {height * 1000:.0f} mm above the plate"), _time(cell)]
+
+
+def _handling(cell: CellSpec, workcell: Workcell) -> list[Finding]:
+    check_upright(cell, workcell)
+    reach = Finding(*check_reach(cell, workcell))
+    check_doors(cell, workcell)
+    return [reach, _nothing_touches(cell, workcell), Finding(*check_time(cell))]
 
 
 def _home(cell: CellSpec, workcell: Workcell) -> None:
@@ -115,8 +131,8 @@ def _in_the_way(cell: CellSpec, limits: Envelope, tool: Pose, where: str) -> Inp
     )
 
 
-def _start(cell: CellSpec, workcell: Workcell) -> Finding:
-    """Nothing penetrates at the start, and the tool is above the plate."""
+def _nothing_touches(cell: CellSpec, workcell: Workcell) -> Finding:
+    """Nothing penetrates anything at the start."""
     home = np.deg2rad(np.array(cell.robot.home_deg))
     starts = draw(cell, Seeds(0, Space.SHOW), np.arange(SAMPLES))
     backend = CpuBackend(workcell, cell, SAMPLES)
@@ -126,13 +142,30 @@ def _start(cell: CellSpec, workcell: Workcell) -> Finding:
         mujoco.mj_forward(backend.batch.get_model(i), data)
         deepest = float(min(data.contact.dist, default=0.0))
         if deepest < -PENETRATION_M:
-            raise InputError(
-                f"robot.home_deg is {list(cell.robot.home_deg)}: at the start the tool is {-deepest * 1000:.1f} mm "
-                "inside a part of the cell",
-                key="robot.home_deg",
-                fix="move robot.home_deg away from it",
-            )
-    tool = tool_pose(workcell.chain, home[None])
+            raise _inside(cell, backend.batch.get_model(i), data.contact, -deepest)
+    return Finding("nothing touches at the start", f"{SAMPLES} starts")
+
+
+def _inside(cell: CellSpec, model: mujoco.MjModel, contact, deep_m: float) -> InputError:
+    """What is inside what: the tool in a part of the cell, or one thing in the cell in another."""
+    names = [model.body(model.geom_bodyid[geom]).name for geom in contact.geom[np.argmin(contact.dist)]]
+    if any(name.startswith("tool/") or name == "part" for name in names):
+        return InputError(
+            f"robot.home_deg is {list(cell.robot.home_deg)}: at the start the tool is {deep_m * 1000:.1f} mm "
+            "inside a part of the cell",
+            key="robot.home_deg",
+            fix="move robot.home_deg away from it",
+        )
+    return InputError(
+        f"at the start '{names[0]}' is {deep_m * 1000:.1f} mm inside '{names[1]}'",
+        key="task.fixtures",
+        fix="leave more room round where the parts start",
+    )
+
+
+def _above_plate(cell: CellSpec, workcell: Workcell) -> float:
+    """How far above the plate the tool starts, m, pointing down."""
+    tool = tool_pose(workcell.chain, np.deg2rad(np.array(cell.robot.home_deg))[None])
     height = float(tool.p[0, 2] - cell.task.plate.top_mm[2] / 1000)
     tilt = float(np.rad2deg(np.arccos(np.clip(-tool.R[0, 2, 2], -1, 1))))
     if height < 0.005 or tilt > 5:
@@ -142,7 +175,7 @@ def _start(cell: CellSpec, workcell: Workcell) -> Finding:
             key="robot.home_deg",
             fix="choose a home pose above the plate with the tool pointing down",
         )
-    return Finding("nothing touches at the start", f"{SAMPLES} starts, {height * 1000:.0f} mm above the plate")
+    return height
 
 
 def _time(cell: CellSpec) -> Finding:

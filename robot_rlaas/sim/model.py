@@ -153,7 +153,7 @@ def _add_surroundings(spec: mujoco.MjSpec, cell: CellSpec) -> None:
     else:
         x, y, z = np.array(cell.task.plate.top_mm) / 1000
         views = {
-            "cell": ((x + 1.20, y - 1.30, z + 0.72), (0.57 * x, y, z + 0.16), 27),
+            "cell": ((x + 1.20, y - 1.30, z + 0.76), (0.57 * x, y, z + 0.19), 29),
             "close": ((x + 0.27, y - 0.26, z + 0.24), (x, y, z + 0.028), 31),
         }
     for name, view in views.items():

@@ -89,7 +89,7 @@ def scene(task: HandlingTask, start: np.ndarray) -> Scene:
     parts, taken = [], dict.fromkeys(trays, 0)
     for part in task.parts:
         tray, pose = trays[part.start]
-        slot = _grid(tray)[dealt[part.start][:, taken[part.start]]]
+        slot = slots_m(tray)[dealt[part.start][:, taken[part.start]]]
         taken[part.start] += 1
         jitter = poses(part.name)
         parts.append(pose.at(Flat(slot + jitter.p, jitter.yaw)))
@@ -146,7 +146,7 @@ def _slots(tray: Tray, column: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack([column[f"{tray.name}_slot_{i}"] for i in range(tray.slots[0] * tray.slots[1])], axis=1)
 
 
-def _grid(tray: Tray) -> np.ndarray:
+def slots_m(tray: Tray) -> np.ndarray:
     """(slots, 3): the middles of the slots in the tray's frame, m."""
     x, y = ((np.arange(n) - (n - 1) / 2) * pitch / 1000 for n, pitch in zip(tray.slots, tray.pitch_mm))
     return np.array([(a, b, 0.0) for a in x for b in y])

@@ -34,7 +34,7 @@ def test_records_what_the_arm_did(tmp_path, workcell, station, motion, home_rad)
     log = read_log(path, workcell.profile)
     assert log.time_s[-1] > 5.0
     np.testing.assert_allclose(log.q_rad[[0, -1]], np.tile(home_rad, (2, 1)), atol=0.003)
-    arm, plant = Arm(workcell), load_plant("ur5e_worn")
+    arm, plant = Arm(workcell), load_plant("ur5e_worn", 6)
     truth = ArmParameters(*(np.array([getattr(plant, name)]) for name in ArmParameters._fields))
     before, after = (np.sqrt(np.mean((arm.predict(log, p)[0] - log.q_rad) ** 2)) for p in (arm.nominal(), truth))
     assert after < before / 2  # far less on an idle machine

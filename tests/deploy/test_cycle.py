@@ -58,7 +58,7 @@ class Loop:
 
 @pytest.fixture(scope="module")
 def finished(bundle, cell) -> Loop:
-    loop = Loop(VirtualArm(cell, load_plant("ur5e_worn"), 0), lambda feed: cycle_of(load_bundle(bundle), 2, feed))
+    loop = Loop(VirtualArm(cell, load_plant("ur5e_worn", 6), 0), lambda feed: cycle_of(load_bundle(bundle), 2, feed))
     loop.run(60)
     return loop
 
@@ -86,7 +86,7 @@ def test_the_phases_come_in_order(finished):
 
 
 def test_the_setpoints_of_a_cycle_are_smooth(bundle, cell):
-    loop = Loop(VirtualArm(cell, load_plant("ur5e_worn"), 1), lambda feed: cycle_of(load_bundle(bundle), 1, feed))
+    loop = Loop(VirtualArm(cell, load_plant("ur5e_worn", 6), 1), lambda feed: cycle_of(load_bundle(bundle), 1, feed))
     path = []
     while not loop.cycle.finished and loop.arm.time_s < 30:
         loop.tick()
@@ -107,7 +107,7 @@ def test_a_policy_that_asks_for_nonsense_moves_nothing(cell):
         def act(self, observation):
             return np.full((len(observation), 4), np.nan)
 
-    arm = VirtualArm(cell, load_plant("ur5e_worn"), 0)
+    arm = VirtualArm(cell, load_plant("ur5e_worn", 6), 0)
     parts = (cell, arm.workcell.chain, arm.workcell.envelope, Nonsense(), 1)
     loop = Loop(arm, lambda feed: Cycle(*parts, feed))
     loop.run(30)
@@ -118,7 +118,7 @@ def test_a_policy_that_asks_for_nonsense_moves_nothing(cell):
 
 
 def test_an_interrupted_attempt_is_left_with_a_lift(bundle, cell):
-    loop = Loop(VirtualArm(cell, load_plant("ur5e_worn"), 0), lambda feed: cycle_of(load_bundle(bundle), 1, feed))
+    loop = Loop(VirtualArm(cell, load_plant("ur5e_worn", 6), 0), lambda feed: cycle_of(load_bundle(bundle), 1, feed))
     while loop.arm.score.current.stage < 2:
         loop.tick()
         assert loop.arm.time_s < 30

@@ -76,11 +76,11 @@ def test_a_command_takes_effect_after_the_plants_delay(delay_s):
 
 
 def test_a_worn_arm_lags_behind_a_nominal_one_and_its_sensors_are_noisy():
-    nominal, worn = VirtualArm(CELL, NOMINAL, 0), VirtualArm(CELL, load_plant("ur5e_worn"), 0)
+    nominal, worn = VirtualArm(CELL, NOMINAL, 0), VirtualArm(CELL, load_plant("ur5e_worn", 6), 0)
     ramp = HOME + np.arange(50)[:, None] * [0.003, 0, 0, 0, 0, 0]
     paths = [np.array([arm.tick(q).q_rad for q in ramp]) for arm in (nominal, worn)]
     assert np.all(paths[1][20:, 0] < paths[0][20:, 0] - 1e-3)
-    still = np.array([VirtualArm(CELL, load_plant("ur5e_worn"), s).tick(None).wrench for s in range(20)])
+    still = np.array([VirtualArm(CELL, load_plant("ur5e_worn", 6), s).tick(None).wrench for s in range(20)])
     assert 0.5 < still[:, 0].std() < 2.0
 
 

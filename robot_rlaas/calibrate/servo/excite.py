@@ -1,13 +1,16 @@
-"""A motion that tells an arm's parameters apart: many frequencies and random smooth steps in all joints at once.
+"""A motion that tells an arm's parameters apart: all joints at once through many frequencies, or one after the other.
 
-Slow sweeps leave gain, damping, inertia and delay entangled; friction needs changes of direction. So every joint gets
-a multisine of its own up to 7.5 Hz (Swevers et al., IEEE Trans. Robotics and Automation 13(5), 1997) and smooth steps
-between random positions, scaled to what the arm and the cell allow. Of several such motions the one is taken that is
-expected to tell most: whose information matrix at typical parameters has the largest determinant (D-optimal design).
+Slow motions leave gain, damping, inertia and delay entangled; friction needs changes of direction. In a multisine every
+joint gets tones of its own up to 7.5 Hz (Swevers et al., IEEE Trans. Robotics and Automation 13(5), 1997) and smooth
+steps between random positions; in a sweep each joint in its turn swings as far as the limits allow while the others
+hold still, which tells friction better. Of several motions of both kinds the one is taken that is expected to tell
+most: whose information matrix at typical parameters has the largest determinant (D-optimal design).
 The motion is a sequence of joint targets at the control rate, like a policy's, so it passes through the same
 supervisor to the same controllers.
 """
 
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -29,10 +32,15 @@ TONES = 12
 TONE_RAD = 0.003  # of the fastest tone, and
 STEP_RAD = (0.02, 0.2)  # of the random steps: only their ratio counts, the limits set the size
 STEP_S = (0.5, 1.5)
+SWEEP_HZ, SWEEP_CYCLES = 1.5, 3  # about, and at least: a log of fewer reversals is refused
+SWEEP_RAD = 0.1  # before it is scaled to the limits
 NOISE_RAD = 1e-4  # of the log that a candidate is expected to give
 SHARE = 0.9  # of the limits of speed and acceleration
 TORQUE_SHARE = 0.7  # of the torque limits: a real servo may need more than the nominal one, and must not saturate
 MARGIN_M = 0.01  # kept from the tool to the plate's upper face and to keep-out boxes
+
+
+Kind = Callable[[int, float, int, np.random.Generator], np.ndarray]  # samples, period_s, joints -> (samples, joints)
 
 
 class Excitation(NamedTuple):
@@ -63,6 +71,7 @@ def excitation(
     rate_hz: float,
     rng: np.random.Generator,
     candidates: int = CANDIDATES,
+    kinds: Sequence[Kind] | None = None,
 ) -> Excitation:
     """Draw motions, scale each until it fits, and take the one that tells most.
 
@@ -73,6 +82,7 @@ def excitation(
         rate_hz: the cell's control rate.
         rng: which motions.
         candidates: how many are drawn; with one there is no choice, and nothing is spent on it.
+        kinds: what they are, in turn: multisines and sweeps, unless it says otherwise.
 
     Returns:
         A motion that the safety filter leaves as it is, that asks for at most 70 % of each actuator's torque, and
@@ -84,7 +94,8 @@ def excitation(
     period = 1.0 / rate_hz
     path, part = _lift(workcell, home_rad, round(duration_s * rate_hz), period)
     arm = Arm(workcell)
-    swings = (part[:, None] ** 2 * _swings(len(part), period, len(home_rad), rng) for _ in range(candidates))
+    draws = islice(cycle(kinds or (multisine, sweep)), candidates)
+    swings = (part[:, None] ** 2 * draw(len(part), period, len(home_rad), rng) for draw in draws)
     motions = [motion for swing in swings if (motion := _fitted(workcell, arm, rate_hz, path, swing))]
     if not motions:
         fix = "move robot.home_deg away from plate, boxes and joint limits"
@@ -159,7 +170,19 @@ def _lift(workcell: Workcell, home_rad: np.ndarray, count: int, period_s: float)
     return home_rad + way * part[:, None], part
 
 
-def _swings(count: int, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
+def sweep(count: int, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
+    """One joint after the other, in random order, swings there and back (count, joints), rad; the others rest."""
+    share = np.arange(count) / (count - 1) * joints
+    cycles = max(SWEEP_CYCLES, round(SWEEP_HZ * count * period_s / joints))
+    swings = np.zeros((count, joints))
+    for turn, joint in enumerate(rng.permutation(joints)):
+        part = np.clip(share - turn, 0.0, 1.0)
+        rise = _quintic(2 * cycles * np.minimum(part, 1 - part))
+        swings[:, joint] = SWEEP_RAD * rise * np.sin(2 * np.pi * cycles * part)
+    return swings
+
+
+def multisine(count: int, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
     """Multisines and steps (count, joints), rad, of one random spectrum."""
     t = np.arange(count) * period_s
     slowest, step_rad, step_s = (np.exp(rng.uniform(*np.log(ends))) for ends in (SLOWEST_HZ, STEP_RAD, STEP_S))

@@ -61,7 +61,7 @@ class ExciteNode(Node):
         self._target = JointTrajectory(joint_names=params["joints"], points=[self._point])
         self._publisher = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE)
         self.create_subscription(String, names.SUPERVISOR, self._supervised, LATCHED)
-        self.create_subscription(WrenchStamped, topics.wrench, self._feel, qos_profile_sensor_data)
+        self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
 
     @property

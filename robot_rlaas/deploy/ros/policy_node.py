@@ -52,7 +52,7 @@ class PolicyNode(LifecycleNode):
         self._send_target = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE).publish
         self._send_status = self.create_publisher(String, names.POLICY, LATCHED).publish
         self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
-        self.create_subscription(WrenchStamped, topics.wrench, self._feel, qos_profile_sensor_data)
+        self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
         self._feeder = self.create_client(Trigger, params["next_part"]) if params["next_part"] else None
 

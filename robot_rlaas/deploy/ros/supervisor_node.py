@@ -37,7 +37,7 @@ class SupervisorNode(Node):
         self._send_setpoints = self.create_publisher(Float64MultiArray, topics.command, RELIABLE).publish
         self._send_counts = self.create_publisher(String, names.SUPERVISOR, LATCHED).publish
         self._send_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE).publish
-        self.create_subscription(WrenchStamped, topics.wrench, self._feel, qos_profile_sensor_data)
+        self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
         self.create_subscription(JointTrajectory, names.TARGET, self._receive, RELIABLE)
         self.create_service(Trigger, names.RESET, self._reset)

@@ -33,14 +33,14 @@ class VirtualArmNode(Node):
     def __init__(self, params: dict[str, Any]) -> None:
         super().__init__("virtual_arm")
         cell = CellSpec.model_validate(params["cell"])
-        self._arm = arm = VirtualArm(cell, load_plant(params["plant"]), params["seed"])
+        self._arm = arm = VirtualArm(cell, load_plant(params["plant"], len(cell.robot.home_deg)), params["seed"])
         self._score_file, topics = Path(params["score_file"]), arm.profile.topics
         self._next_command: np.ndarray | None = None
         self._held: np.ndarray | None = None
         self._shown: tuple[Any, ...] = ()
         self._wrench, self._state = WrenchStamped(), JointState(name=list(arm.profile.joints))
         self._wrench.header.frame_id, self._state.header.frame_id = names.WRIST_FRAME, names.BASE_FRAME
-        self._send_wrench = self.create_publisher(WrenchStamped, topics.wrench, qos_profile_sensor_data).publish
+        self._send_wrench = self.create_publisher(WrenchStamped, topics.felt, qos_profile_sensor_data).publish
         self._send_state = self.create_publisher(JointState, topics.joint_states, qos_profile_sensor_data).publish
         self._send_plate = self.create_publisher(PoseStamped, names.PLATE, LATCHED).publish
         self._send_score = self.create_publisher(String, names.SCORE, LATCHED).publish

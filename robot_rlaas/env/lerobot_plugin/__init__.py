@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.envs.configs import EnvConfig
+from lerobot.envs.utils import freeze_after_episode_end
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
 from robot_rlaas.cell.errors import InputError
@@ -53,8 +54,11 @@ class RlaasEnvConfig(EnvConfig):
         return {"cell": str(self.task), "space": self.space, "render_mode": "rgb_array"}
 
     def create_envs(self, n_envs: int, use_async_envs: bool = False) -> dict[str, dict[int, VectorEnv]]:
-        """`n_envs` cells, in processes of their own if `use_async_envs` -> {"rlaas": {0: the vector environment}}."""
-        makers = [partial(make_env, self.films, **self.gym_kwargs)] * n_envs
+        """`n_envs` cells, in processes of their own if `use_async_envs` -> {"rlaas": {0: the vector environment}}.
+
+        A cell whose episode has ended waits for LeRobot's next rollout: LeRobot steps it until the last one has ended.
+        """
+        makers = [freeze_after_episode_end(partial(make_env, self.films, **self.gym_kwargs))] * n_envs
         if use_async_envs and n_envs > 1:
             vector = AsyncVectorEnv(makers, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP)
         else:

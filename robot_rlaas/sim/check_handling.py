@@ -1,0 +1,149 @@
+"""What can be proven of a handling cell before any training. Findings are (what holds, its figure)."""
+
+from collections.abc import Iterator
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import numpy as np
+
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.fixtures import Door, Tray
+from robot_rlaas.cell.handling import HandlingTask, label
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.kinematics import Pose, solve, tool_pose
+from robot_rlaas.control.rotation import about_z
+from robot_rlaas.control.safety import inside_keep_out
+from robot_rlaas.sim.model import Workcell
+from robot_rlaas.sim.starts import nominal, seats, slots_m, standing
+
+REACH_TOLERANCE = 1e-4  # of position in m and orientation in rad
+TILT_DEG = 5.0
+DOWN = np.diag([1.0, -1.0, -1.0])
+
+
+class Goal(NamedTuple):
+    """A pose that the tool has to take: what for, by which key of the cell file, where (3,) in m, and its turn in rad."""
+
+    what: str
+    key: str
+    p: np.ndarray
+    yaw: float
+
+
+def goals(task: HandlingTask) -> Iterator[Goal]:
+    """The corners of where parts can start, their seats and the points of moves; parts also at the travel height."""
+    fixtures = {f.name: (i, f) for i, f in enumerate(task.fixtures)}
+    for part in task.parts:
+        i, tray = fixtures[part.start]
+        ends = [(x, y, turn) for x, y in product(tray.jitter_mm, repeat=2) for turn in np.deg2rad(tray.turned_deg)]
+        for slot, (x, y, turn) in product(slots_m(tray), ends):
+            at = nominal(tray).at(nominal(tray)._replace(p=slot + np.array([x, y, part.grip_mm]) / 1000, yaw=turn))
+            for p in (at.p, _lifted(task, at.p)):
+                yield Goal(f"'{part.name}' on '{tray.name}'", f"task.fixtures.{i}.at_mm", p, float(at.yaw))
+    found, parts = seats(task), {part.name: part for part in task.parts}
+    for i, stage in enumerate(task.stages):
+        if stage.do == "move":
+            yield Goal(f"stage '{label(stage)}'", f"task.stages.{i}.to_mm", np.array(stage.to_mm) / 1000, 0.0)
+        elif stage.do == "place":
+            number, inside = found[stage.at]
+            at = nominal(standing(task)[number]).at(inside)
+            p = at.p + (0, 0, parts[stage.part].grip_mm / 1000)
+            key = f"task.fixtures.{fixtures[stage.at.split('.')[0]][0]}.at_mm"
+            for height in (p, _lifted(task, p)):
+                yield Goal(f"'{stage.part}' at '{stage.at}'", key, height, float(at.yaw))
+
+
+def _lifted(task: HandlingTask, p: np.ndarray) -> np.ndarray:
+    return np.array([*p[:2], task.travel_mm / 1000])
+
+
+def check_reach(cell: CellSpec, workcell: Workcell) -> tuple[str, str]:
+    """Every goal is in reach, within the joints' ranges, and out of keep-out boxes.
+
+    Raises:
+        InputError: about the first that is not.
+    """
+    home, limits = np.deg2rad(np.array(cell.robot.home_deg)), workcell.envelope
+    found = list(goals(cell.task))
+    R = about_z(np.array([goal.yaw for goal in found])) @ DOWN
+    pose = Pose(R, np.array([goal.p for goal in found]))
+    q, error = solve(workcell.chain, pose, np.broadcast_to(home, (len(found), len(home))))
+    outside = (q < limits.lower_rad) | (q > limits.upper_rad)
+    blocked = inside_keep_out(limits, tool_pose(workcell.chain, q))
+    for i in np.flatnonzero((error > REACH_TOLERANCE) | outside.any(1) | blocked):
+        goal = found[i]
+        joints = ", ".join(workcell.chain.joints[j] for j in np.flatnonzero(outside[i]))
+        why = f"{joints} would leave its range" if joints else f"the arm misses by {error[i] * 1000:.1f} mm"
+        why = why if error[i] > REACH_TOLERANCE or joints else "the tool would be in a keep-out box"
+        x, y, z = goal.p * 1000
+        at = f"the grasp point at [{x:.0f}, {y:.0f}, {z:.0f}] mm, turned by {np.rad2deg(goal.yaw):.0f} deg"
+        raise InputError(f"{goal.what}: with {at}, {why}", key=goal.key, fix="move it, or change robot.home_deg")
+    room = float(np.minimum(q - limits.lower_rad, limits.upper_rad - q).min())
+    return "every part, seat and point is reachable", f"{len(found)} poses, {np.rad2deg(room):.0f} deg joint margin"
+
+
+def check_upright(cell: CellSpec, workcell: Workcell) -> None:
+    """The tool starts pointing down.
+
+    Raises:
+        InputError: if it does not.
+    """
+    tool = tool_pose(workcell.chain, np.deg2rad(np.array(cell.robot.home_deg))[None])
+    tilt = float(np.rad2deg(np.arccos(np.clip(-tool.R[0, 2, 2], -1, 1))))
+    if tilt > TILT_DEG:
+        raise InputError(
+            f"robot.home_deg is {list(cell.robot.home_deg)}: the tool starts tilted by {tilt:.1f} deg; allowed are "
+            f"{TILT_DEG:g} deg or less",
+            key="robot.home_deg",
+            fix="choose a home pose with the tool pointing down",
+        )
+
+
+def check_doors(cell: CellSpec, workcell: Workcell) -> None:
+    """No move stops in a door's zone.
+
+    Raises:
+        InputError: about the first that does.
+    """
+    for i, stage in enumerate(cell.task.stages):
+        for door in (f for f in cell.task.fixtures if isinstance(f, Door) and stage.do == "move"):
+            low, high = (np.array(door.center_mm) + sign * np.array(door.size_mm) / 2 for sign in (-1, 1))
+            zone = workcell.envelope._replace(keep_out_min_m=low[None] / 1000, keep_out_max_m=high[None] / 1000)
+            there = Pose(DOWN[None], np.array(stage.to_mm)[None] / 1000)
+            if inside_keep_out(zone, there)[0]:
+                raise InputError(
+                    f"stage '{label(stage)}' stops in the zone of '{door.name}', where nothing may be while it closes",
+                    key=f"task.stages.{i}.to_mm",
+                    fix="move the point away from the zone: the open gripper must stay outside",
+                )
+
+
+def check_time(cell: CellSpec) -> tuple[str, str]:
+    """The ways from goal to goal, seen from above, at the largest step of the tool.
+
+    Raises:
+        InputError: if that alone takes longer than the cycle may.
+    """
+    task, found = cell.task, seats(cell.task)
+    points = []
+    trays = {f.name: nominal(f).p for f in task.fixtures if isinstance(f, Tray)}
+    parts = {part.name: part for part in task.parts}
+    for stage in task.stages:
+        if stage.do == "reach":
+            points.append(trays[parts[stage.part].start])
+        elif stage.do == "move":
+            points.append(np.array(stage.to_mm) / 1000)
+        elif stage.do == "place":
+            number, inside = found[stage.at]
+            points.append(nominal(standing(task)[number]).at(inside).p)
+    way_mm = 1000 * sum(float(np.linalg.norm(b[:2] - a[:2])) for a, b in pairwise(points))
+    speed = cell.control.step_mm * cell.control.rate_hz
+    shortest, limit = way_mm / speed, cell.requirements.cycle_time_s.limit
+    if shortest > limit:
+        raise InputError(
+            f"requirements.cycle_time_s.limit is {limit} s, but the way alone takes {shortest:.1f} s at "
+            f"{speed:.0f} mm/s (control.step_mm times control.rate_hz)",
+            key="requirements.cycle_time_s.limit",
+            fix="allow more time or larger steps",
+        )
+    return "the cycle time can be met", f"the way alone takes {shortest:.1f} s of {limit:g} s"
