@@ -56,13 +56,15 @@ class Cell:
         with naming_lines(path):
             return Cell(spec, build(spec), path)
 
-    def env(self, simulations: int, seeds: Seeds, first: int = 0, widen: float = 1.0) -> "BatchEnv":
-        """A batched environment on the CPU backend. `widen` widens what nobody observes."""
+    def env(
+        self, simulations: int, seeds: Seeds, first: int = 0, widen: float = 1.0, simulator: str = "cpu"
+    ) -> "BatchEnv":
+        """A batched environment. `widen` widens what nobody observes; `simulator` is as in `sim.backend.backend_of`."""
         from robot_rlaas.env.batch import BatchEnv
-        from robot_rlaas.sim.cpu import CpuBackend
+        from robot_rlaas.sim.backend import backend_of
 
         spec = self.spec if widen == 1.0 else _widened(self.spec, widen)
-        return BatchEnv(spec, self.workcell, CpuBackend(self.workcell, spec, simulations), seeds, first)
+        return BatchEnv(spec, self.workcell, backend_of(simulator, self.workcell, spec, simulations), seeds, first)
 
 
 def _widened(cell: CellSpec, factor: float) -> CellSpec:

@@ -23,7 +23,7 @@ from robot_rlaas.files import write_json
 from robot_rlaas.on_arm import Word, ask, corrected, least_attempts, outcome_of, qualify_on_arm
 from robot_rlaas.pipeline import Result
 from robot_rlaas.policies import Loaded
-from robot_rlaas.qualify.failures import FAILURE_KINDS
+from robot_rlaas.qualify.words import FAILURE_KINDS
 from robot_rlaas.qualify.schema import Report
 
 ROOT = Path(__file__).parents[1]

@@ -211,12 +211,24 @@ class _Cell(Spec):
         for i, name in enumerate(names):
             if name in names[:i]:
                 raise Wrong(f"keep_out.{i}.name", "another box has that name", fix="give each a name of its own")
+        self._fits_its_task()
         for name, (low, high) in self.held_out.ranges.items():
             inner = getattr(self.variation, name)
             if low > inner[0] or high < inner[1] or (low, high) == inner:
                 reason = f"does not reach beyond variation.{name}, {list(inner)}"
                 raise Wrong(f"held_out.{name}", reason, fix="make it wider than that, or leave it out")
         return self
+
+    def _fits_its_task(self) -> None:
+        """What is said of the plate and of the part in the hand belongs to an insertion."""
+        if not isinstance(self.task, HandlingTask):
+            return
+        for section in ("variation", "held_out"):
+            for name, value in getattr(self, section):
+                insertions = name.startswith(("plate_", "hand_")) or name in PlateSpec.model_fields
+                if insertions and value not in (None, (0.0, 0.0)):
+                    fix = "take it out; parts and fixtures have ranges of their own in `task`"
+                    raise Wrong(f"{section}.{name}", "a handling task has no plate and no part in the hand", fix)
 
     @property
     def period_s(self) -> float:

@@ -19,6 +19,7 @@ MAPS = (
 )
 THINGS = {"plate": "plate", "bias": "plate as seen", "hand": "peg in the hand", "miss": "miss"}  # how axes begin
 MOMENTS = {"search_s": "at the plate", "insert_s": "in the hole", "done_s": "inserted", "peak_at_s": "largest force"}
+MOST_MAPS = 6
 EXTRA = (("held_out", "held-out factor"), ("sensitivity", "point of the sensitivity curves"))
 MINUS = re.compile(r"(?<!\w)-(?=\d)")
 MOST_SHARES, MOST_EPISODES = 3, 12
@@ -102,12 +103,29 @@ def _maps(episodes: dict[str, Any], failed: set[int]) -> list[Chart]:
     """Scatter plots of what varied."""
     missed = [number in failed for number in episodes["episode"]]
     charts = []
-    for name, title, text in MAPS:
-        if f"{name}_x_mm" in episodes:
+    for name, title, text in (*MAPS, *_other_maps(episodes)):
+        if f"{name}_x_mm" in episodes and len(charts) < MOST_MAPS:
             x, y = episodes[f"{name}_x_mm"], episodes[f"{name}_y_mm"]
             svg = figures.scatter(x, y, episodes["success"], missed, x_label="x [mm]", y_label="y [mm]", what=title)
             charts.append((title, text, Markup(svg)))
     return charts
+
+
+def _other_maps(episodes: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Of what has a name of its own, in a handling cell: where it lay, how wrong that was seen, how far it stood off."""
+    found, own = [], {name for name, _, _ in MAPS}
+    for name in (key.removesuffix("_x_mm") for key in episodes if key.endswith("_x_mm")):
+        thing, _, what = name.rpartition("_")
+        said = site.named(thing)[0]
+        if name in own:
+            continue
+        if what == "bias":
+            found.append((name, f"How wrong the {said} was seen", "seen minus true place"))
+        elif what == "off":
+            found.append((name, f"Where the {said} stood", "true displacement from where the robot believes it"))
+        else:
+            found.append((name, f"Where the {site.named(name)[0]} lay", "true place, in the base frame"))
+    return found
 
 
 def _shares(report: dict[str, Any]) -> list[Chart]:
@@ -136,7 +154,7 @@ def _axis(contrast: dict[str, Any]) -> str:
 
 
 def _failures(clusters: list[dict[str, Any]]) -> list[FailureRow]:
-    end_s = max([h["highest"] for c in clusters for key in MOMENTS if (h := c["history"].get(key))] or [1.0])
+    end_s = max([h["highest"] for c in clusters for key, h in c["history"].items() if h and key.endswith("_s")] or [1.0])
     end_s, rows = 1.05 * max(end_s, 1e-9), []
     for cluster in clusters:
         numbers, more = cluster["episodes"][:MOST_EPISODES], len(cluster["episodes"]) - MOST_EPISODES
@@ -149,8 +167,8 @@ def _failures(clusters: list[dict[str, Any]]) -> list[FailureRow]:
 
 def _moments(cluster: dict[str, Any]) -> list[figures.Moment]:
     history, moments = cluster["history"], []
-    for key, name in MOMENTS.items():
-        when, notes = history.get(key), []
+    for key in (key for key in history if key.endswith("_s")):
+        when, notes, name = history[key], [], MOMENTS.get(key) or site.named(key)[0]
         if key == "peak_at_s" and (force := history.get("peak_force_N")):
             notes.append(f"{site.number(force['median'])} N")
         if when and when["episodes"] < cluster["count"]:

@@ -9,54 +9,12 @@ from scipy import stats
 
 from robot_rlaas.cell.seeds import Seeds, sequence_json
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.control.kinematics import Pose
-from robot_rlaas.control.rotation import matrix_from_vector, transpose
-from robot_rlaas.env import insertion
 from robot_rlaas.env.batch import Outcome
 from robot_rlaas.qualify.statistics import holm
-from robot_rlaas.qualify.trials import START_AXES, Trial
+from robot_rlaas.qualify.trials import Trial, start_axes
+from robot_rlaas.qualify.words import Words, with_combined, words_of
 
 FORMAT = 1
-FAILURE_KINDS = {
-    "keep_out": "entered a keep-out box",
-    "approach": "never reached the plate",
-    "search": "touched the plate and never found the hole",
-    "insert": "found the hole and got stuck on the way in",
-    "done": "diverged in simulation",
-    "unseen": "not inserted; nobody saw how far it got",
-    "rejected": "the operator says that it failed",
-    "force": "inserted, but pressed harder than the limit",
-    "pressed": "inserted, but pressed for too long",
-    "slow": "inserted, but took longer than the limit",
-}
-COMBINED_AXES = ("miss_x_mm", "miss_y_mm", "miss_mm", "tilt_deg", "twist_deg")
-AXES = (*START_AXES, *COMBINED_AXES)
-HISTORY = (*(f"{stage}_s" for stage in insertion.STAGES[1:]), "peak_force_N", "peak_at_s")
-PHRASES = {  # clause, format of its value, unit
-    "plate_x_mm": ("the plate lay {} off in x", "+z.1f", " mm"),
-    "plate_y_mm": ("the plate lay {} off in y", "+z.1f", " mm"),
-    "plate_yaw_deg": ("the plate was turned by {}", "+z.1f", "°"),
-    "bias_x_mm": ("the plate was seen {} off in x", "+z.1f", " mm"),
-    "bias_y_mm": ("the plate was seen {} off in y", "+z.1f", " mm"),
-    "bias_yaw_deg": ("the plate was seen turned by {} too far", "+z.1f", "°"),
-    "hand_x_mm": ("the peg sat {} off in x in the hand", "+z.1f", " mm"),
-    "hand_y_mm": ("the peg sat {} off in y in the hand", "+z.1f", " mm"),
-    "hand_z_mm": ("the peg sat {} off in z in the hand", "+z.1f", " mm"),
-    "hand_rx_deg": ("the peg was tilted by {} about x in the hand", "+z.1f", "°"),
-    "hand_ry_deg": ("the peg was tilted by {} about y in the hand", "+z.1f", "°"),
-    "hand_rz_deg": ("the peg was turned by {} in the hand", "+z.1f", "°"),
-    "friction": ("friction was {}", ".2f", ""),
-    "delay_ms": ("commands took {} to act", ".0f", " ms"),
-    "joint_friction_Nm": ("joint friction was {}", ".2f", " N m"),
-    "gain_scale": ("servo gains were {} times nominal", ".2f", ""),
-    "damping_scale": ("servo damping was {} times nominal", ".2f", ""),
-    "miss_x_mm": ("aimed where the hole was seen, the peg was {} off in x", "+z.1f", " mm"),
-    "miss_y_mm": ("aimed where the hole was seen, the peg was {} off in y", "+z.1f", " mm"),
-    "miss_mm": ("aimed where the hole was seen, the peg was {} off", ".1f", " mm"),
-    "tilt_deg": ("the peg leant by {}", ".1f", "°"),
-    "twist_deg": ("the peg was twisted by {} against the hole", "+z.1f", "°"),
-}
-REACHED = ("at the plate", "in the hole", "done")  # a stage of insertion.STAGES[1:] in a sentence
 MOST_CLUSTERS, SMALLEST, SMALLEST_SHARE = 3, 3, 0.1  # per kind
 MOST_CUTS = 2 * MOST_CLUSTERS - 3  # that are tried per kind
 ALPHA = 0.05
@@ -69,7 +27,7 @@ class Contrast(NamedTuple):
     """An axis on which a cluster's starts differ from those of all other episodes.
 
     Attributes:
-        axis: one of AXES.
+        axis: one of the words' axes.
         magnitude: its absolute value is meant.
         median: over the cluster.
         median_of_all: over all episodes.
@@ -97,12 +55,12 @@ class Cluster(NamedTuple):
 
     Attributes:
         name: its kind, numbered where there is more than one of it.
-        kind: one of FAILURE_KINDS.
+        kind: one of the words' kinds.
         episodes: their numbers.
         medoid: the most typical of them.
         text: what happened, what the starts have in common, and how it went.
         contrasts: the strongest first.
-        history: by name of HISTORY; None for a stage that no episode reached.
+        history: by name of the words' history; None for a stage that no episode reached.
     """
 
     name: str
@@ -130,7 +88,7 @@ def failure_kind(cell: CellSpec, outcome: Outcome) -> str | None:
     if outcome.keep_out:
         return "keep_out"
     if not outcome.success:
-        return insertion.STAGES[outcome.stage]
+        return words_of(cell).stages[outcome.stage]
     if not outcome.peak_force_N <= need.contact_force_N.limit:
         return "force"
     if need.sustained_force and outcome.pressed_s >= need.sustained_force.duration_s:
@@ -154,51 +112,25 @@ def clusters(cell: CellSpec, trials: Sequence[Trial], known: Mapping[int, str] |
     kinds = [(known or {}).get(t.outcome.episode) or failure_kind(cell, t.outcome) for t in trials]
     numbers = np.array([trial.outcome.episode for trial in trials])
     starts = np.array([trial.start for trial in trials])
-    axes = np.concatenate([starts, combined_axes(cell, starts)], axis=1)
+    axes, words = with_combined(cell, starts), words_of(cell)
     history = np.array([(*t.outcome.stage_s, t.outcome.peak_force_N, t.outcome.peak_at_s) for t in trials])
     found = []
-    for kind in FAILURE_KINDS:
+    for kind in words.kinds:
         members = np.flatnonzero([k == kind for k in kinds])
         if not len(members):
             continue
-        figures = _figures(members, axes, history, cell.period_s)
+        figures = _figures(members, axes, history, words, cell.period_s)
         groups = _split(figures)
         for i, group in enumerate(groups):
             name = kind if len(groups) == 1 else f"{kind} {i + 1}"
             typical = _medoid(figures[group])
             rows = members[group]
-            contrasts = _contrasts(rows, axes)
-            spreads = {figure: _spread(column) for figure, column in zip(HISTORY, history[rows].T)}
-            text = _sentence(kind, len(rows), contrasts, spreads)
+            contrasts = _contrasts(rows, axes, words)
+            spreads = {figure: _spread(column) for figure, column in zip(words.history, history[rows].T)}
+            text = _sentence(words, kind, len(rows), contrasts, spreads)
             episodes = tuple(numbers[rows].tolist())
             found.append(Cluster(name, kind, episodes, episodes[typical], text, tuple(contrasts), spreads))
     return sorted(found, key=lambda cluster: -len(cluster.episodes))
-
-
-def combined_axes(cell: CellSpec, starts: np.ndarray) -> np.ndarray:
-    """What a start's displacements add up to, (n, len(START_AXES)) -> (n, len(COMBINED_AXES)).
-
-    Let the tool stand upright at the hole as it was seen. The miss is where the peg's tip then is beside the true hole,
-    in its frame; the tilt is the angle between the axes of peg and hole, the twist the one between their sides.
-    """
-    column = dict(zip(START_AXES, starts.T))
-
-    def vector(name: str, axes: str, unit: str, scale: float) -> np.ndarray:
-        return np.stack([column[f"{name}_{axis}_{unit}"] for axis in axes.split()], axis=1) * scale
-
-    plate_xy_m, bias_xy_m = vector("plate", "x y", "mm", 1e-3), vector("bias", "x y", "mm", 1e-3)
-    plate_yaw_rad, bias_yaw_rad = np.deg2rad(column["plate_yaw_deg"]), np.deg2rad(column["bias_yaw_deg"])
-    R_hand = matrix_from_vector(vector("hand", "rx ry rz", "deg", np.pi / 180))
-    hole = insertion.task_frame(cell, plate_xy_m, plate_yaw_rad)
-    seen = insertion.task_frame(cell, plate_xy_m + bias_xy_m, plate_yaw_rad + bias_yaw_rad)
-    tool = Pose(seen.R @ insertion.DOWN, seen.p)
-    tip = insertion.part_tip(tool, vector("hand", "x y z", "mm", 1e-3), R_hand, cell.task.part.length_mm / 1000)
-    at = insertion.progress(cell, hole, tip)
-    R_hole_peg = transpose(hole.R) @ tool.R @ R_hand
-    tilt_rad = np.arccos(np.clip(-R_hole_peg[:, 2, 2], -1.0, 1.0))
-    twist_rad = np.arctan2(R_hole_peg[:, 1, 0], R_hole_peg[:, 0, 0])
-    miss_mm, angles = 1e3 * np.stack([*at.tip_m[:, :2].T, at.lateral_m]), np.rad2deg([tilt_rad, twist_rad])
-    return np.concatenate([miss_mm, angles]).T
 
 
 def starts_json(cell: CellSpec, seeds: Seeds, trials: Sequence[Trial], found: Sequence[Cluster]) -> dict[str, Any]:
@@ -216,7 +148,7 @@ def starts_json(cell: CellSpec, seeds: Seeds, trials: Sequence[Trial], found: Se
         "cell": cell.name,
         "cell_hash": cell.hash,
         **sequence_json(seeds),
-        "axes": list(START_AXES),
+        "axes": list(start_axes(cell)),
         "clusters": [
             {
                 "name": cluster.name,
@@ -236,14 +168,16 @@ def _known(start: np.ndarray) -> list[float | None]:
     return [round(x, 4) if math.isfinite(x) else None for x in start.tolist()]
 
 
-def _figures(members: np.ndarray, axes: np.ndarray, history: np.ndarray, period_s: float) -> np.ndarray:
+def _figures(
+    members: np.ndarray, axes: np.ndarray, history: np.ndarray, words: Words, period_s: float
+) -> np.ndarray:
     """What members of a kind may be split by, (len(members), k), each figure scaled to a spread of one.
 
     Times are known to a control period and are spread over it: two neighbouring periods are not two groups.
     """
-    chosen = sorted({AXES.index(contrast.axis) for contrast in _contrasts(members, axes)})
+    chosen = sorted({words.axes.index(contrast.axis) for contrast in _contrasts(members, axes, words)})
     figures = np.concatenate([axes[members][:, chosen], history[members]], axis=1)
-    grain = np.array([0.0] * len(chosen) + [period_s if name.endswith("_s") else 0.0 for name in HISTORY])
+    grain = np.array([0.0] * len(chosen) + [period_s if name.endswith("_s") else 0.0 for name in words.history])
     told = np.flatnonzero(np.isfinite(figures).all(axis=0))
     told = told[np.ptp(figures[:, told], axis=0) > 1e-9]
     within = np.random.default_rng(0).random((len(members), len(told)))
@@ -251,7 +185,7 @@ def _figures(members: np.ndarray, axes: np.ndarray, history: np.ndarray, period_
     return figures / figures.std(axis=0)
 
 
-def _contrasts(members: np.ndarray, axes: np.ndarray) -> list[Contrast]:
+def _contrasts(members: np.ndarray, axes: np.ndarray, words: Words) -> list[Contrast]:
     """The axes on which these rows of `axes` differ from the others, the surest first.
 
     Magnitudes are tested where an axis has both signs. Besides p, the effect has to be of some size: among thousands of
@@ -273,7 +207,7 @@ def _contrasts(members: np.ndarray, axes: np.ndarray) -> list[Contrast]:
         i, magnitude = tested[k]
         if adjusted <= ALPHA and abs(effect[k]) >= EFFECT:
             medians = round(float(inside[k]), 4), round(float(overall[k]), 4)
-            best.setdefault(i, Contrast(AXES[i], magnitude, *medians, adjusted))
+            best.setdefault(i, Contrast(words.axes[i], magnitude, *medians, adjusted))
     return list(best.values())
 
 
@@ -342,14 +276,16 @@ def _spread(values: np.ndarray) -> Spread | None:
     return Spread(len(finite), *(round(float(x), 4) for x in (np.median(finite), finite.min(), finite.max())))
 
 
-def _sentence(kind: str, count: int, contrasts: list[Contrast], history: dict[str, Spread | None]) -> str:
+def _sentence(
+    words: Words, kind: str, count: int, contrasts: list[Contrast], history: dict[str, Spread | None]
+) -> str:
     by_thing: dict[str, str] = {}
     for contrast in contrasts:
-        by_thing.setdefault(contrast.axis.split("_")[0], _phrase(contrast))
+        by_thing.setdefault(contrast.axis.split("_")[0], _phrase(words, contrast))
     named = list(by_thing.values())[:MOST_NAMED]
     course = [
         f"{text} after {spread.median:.1f} s"
-        for stage, text in zip(insertion.STAGES[1:], REACHED)
+        for stage, text in zip(words.stages[1:], words.reached)
         if (spread := history[f"{stage}_s"]) and 2 * spread.episodes >= count
     ]
     force, force_at = history["peak_force_N"], history["peak_at_s"]
@@ -359,10 +295,10 @@ def _sentence(kind: str, count: int, contrasts: list[Contrast], history: dict[st
         start = "typical start: " + ", ".join(named)
     else:
         start = "no start axis stands out" if count >= SMALLEST else "too few to compare their starts"
-    return "; ".join([FAILURE_KINDS[kind], start, *(["typical course: " + ", ".join(course)] if course else [])])
+    return "; ".join([words.kinds[kind], start, *(["typical course: " + ", ".join(course)] if course else [])])
 
 
-def _phrase(contrast: Contrast) -> str:
-    clause, form, unit = PHRASES[contrast.axis]
+def _phrase(words: Words, contrast: Contrast) -> str:
+    clause, form, unit = words.phrases[contrast.axis]
     form = form.lstrip("+") if contrast.magnitude else form
     return f"{clause.format(f'{contrast.median:{form}}{unit}')} (all episodes: {contrast.median_of_all:{form}}{unit})"

@@ -215,5 +215,7 @@ def _varied(cell: CellSpec, ranges: dict[str, tuple[float, float]]) -> CellSpec:
 
 
 def _shaped(cell: CellSpec) -> CellSpec:
+    if not cell.held_out.shape:
+        return cell
     plate = cell.task.plate.model_copy(update=cell.held_out.shape)
     return cell.model_copy(update={"task": cell.task.model_copy(update={"plate": plate})})

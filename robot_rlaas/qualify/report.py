@@ -13,13 +13,13 @@ import numpy as np
 from robot_rlaas.cell.seeds import Seeds, sequence_json
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import Outcome
-from robot_rlaas.env.task import stages_of
 from robot_rlaas.qualify import sequential as anytime
 from robot_rlaas.qualify.claims import ALPHA, BATCH, Judgement, Plan
-from robot_rlaas.qualify.failures import AXES, Cluster, combined_axes
+from robot_rlaas.qualify.failures import Cluster
 from robot_rlaas.qualify.fresh import Freshness
 from robot_rlaas.qualify.statistics import Estimate, Verdict, proportion, quantile
 from robot_rlaas.qualify.trials import Trial
+from robot_rlaas.qualify.words import with_combined, words_of
 
 FORMAT = 4
 
@@ -158,8 +158,8 @@ def _finite(value: float) -> float | None:
 
 def _per_episode(cell: CellSpec, trials: list[Trial]) -> dict[str, list[Any]]:
     outcomes = [trial.outcome for trial in trials]
-    starts, stages = np.array([trial.start for trial in trials]), stages_of(cell)
-    starts = np.concatenate([starts, combined_axes(cell, starts)], axis=1).round(4)
+    words = words_of(cell)
+    starts = with_combined(cell, np.array([trial.start for trial in trials])).round(4)
     return {
         "episode": [o.episode for o in outcomes],
         "success": [o.success for o in outcomes],
@@ -167,8 +167,8 @@ def _per_episode(cell: CellSpec, trials: list[Trial]) -> dict[str, list[Any]]:
         "peak_force_N": [_finite(round(o.peak_force_N, 3)) for o in outcomes],
         "keep_out": [o.keep_out for o in outcomes],
         "pressed_s": [round(o.pressed_s, 4) for o in outcomes],
-        "stage": [stages[o.stage] for o in outcomes],
-        **{name: [_finite(x) for x in starts[:, i].tolist()] for i, name in enumerate(AXES)},
+        "stage": [words.stages[o.stage] for o in outcomes],
+        **{name: [_finite(x) for x in starts[:, i].tolist()] for i, name in enumerate(words.axes)},
     }
 
 

@@ -70,18 +70,21 @@ class CpuBackend:
         self._delay[ids, arm] = start.delay_s[:, None]
         self._batch.set_const(ids)
         self._batch.forward(ids)
-        return self._physics(self._sensordata[ids][:, None], self._qpos[ids])
+        return self.physics(self._sensordata[ids][:, None], self._qpos[ids])
 
     def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
         """See `Backend.step`."""
-        steps = setpoints_rad.shape[1]
-        control = setpoints_rad
-        if self._drives.count:
-            still = np.zeros((self.nsim, self._drives.count))
-            drives = self._drives.ramp(still if opening is None else opening, steps)
-            control = np.concatenate([setpoints_rad, drives], axis=2)
-        recorded = self._batch.rollout(steps, control, control_spec=CTRL, record=("sensordata",))
-        return self._physics(recorded["sensordata"], self._qpos)
+        control = self.controls(setpoints_rad, opening)
+        recorded = self._batch.rollout(control.shape[1], control, control_spec=CTRL, record=("sensordata",))
+        return self.physics(recorded["sensordata"], self._qpos)
+
+    def controls(self, setpoints_rad: np.ndarray, opening: np.ndarray | None) -> np.ndarray:
+        """The controls (n, substeps, actuators) of a period; arguments as of `step`. The drives' ramps go on by it."""
+        if not self._drives.count:
+            return setpoints_rad
+        still = np.zeros((self.nsim, self._drives.count))
+        drives = self._drives.ramp(still if opening is None else opening, setpoints_rad.shape[1])
+        return np.concatenate([setpoints_rad, drives], axis=2)
 
     def plate_pose(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """True positions (m, 3) and quaternions (m, 4), wxyz, of the plate."""
@@ -94,8 +97,8 @@ class CpuBackend:
         samples = (buffers.shape[2] - 2) // 2
         buffers[ids, :, 2 + samples :] = q_rad[:, :, None]
 
-    def _physics(self, sensordata: np.ndarray, q: np.ndarray) -> Physics:
-        """sensordata (n, steps, 9 + drives), q (n, nq) with the arm's joints first."""
+    def physics(self, sensordata: np.ndarray, q: np.ndarray) -> Physics:
+        """What a period brought: sensordata (n, steps, 9 + drives), q (n, nq) after it, with the arm's joints first."""
         parts, q = q[:, self._free], q[:, : self._nominal.joints]
         contact = np.sqrt((sensordata[:, :, 6:9] ** 2).sum(-1).max(1))
         bad = ~np.isfinite(q).all(1) | ~np.isfinite(contact)

@@ -7,7 +7,7 @@ import numpy as np
 
 from robot_rlaas.cell.fixtures import Door, Kit, Tray, Vise
 from robot_rlaas.cell.handling import Cylinder, HandlingTask
-from robot_rlaas.sim.geometry import BOX, BRASS, CYLINDER, ENVIRONMENT, FIRM, HELD, fixture, hole
+from robot_rlaas.sim.geometry import BOX, BRASS, BRIGHT, CYLINDER, ENVIRONMENT, FIRM, HELD, NO_CONTACT, fixture, hole
 from robot_rlaas.sim.starts import nominal, standing
 
 FREE = ENVIRONMENT | HELD  # a free part touches everything: the gripper, what stands in the cell, other parts
@@ -16,8 +16,8 @@ FLOOR_M = 0.004  # of trays and kits
 ROLLING = (0.005, 0.0001)  # torsional and rolling friction, m
 GAP_M = 0.0005  # a part starts so much above what it stands on
 GUARD_PITCH_M = 0.045  # between the points of the tool that must stay out of keep-out boxes
-PLASTIC, PANEL = (0.20, 0.22, 0.25, 1), (0.88, 0.62, 0.14, 1)
-NO_CONTACT = {"contype": 0, "conaffinity": 0}
+COLOURS = (BRASS, (0.28, 0.50, 0.72, 1), (0.36, 0.62, 0.45, 1), (0.75, 0.36, 0.30, 1))
+DARK, PANEL = (0.25, 0.27, 0.30, 1), (0.88, 0.62, 0.14, 1)
 
 
 def add(spec: mujoco.MjSpec, task: HandlingTask) -> None:
@@ -38,8 +38,9 @@ def add(spec: mujoco.MjSpec, task: HandlingTask) -> None:
     for thing in task.fixtures:
         if isinstance(thing, Door):
             _add_door(spec, thing)
+    shapes = list(dict.fromkeys((part.shape, *part.size_mm) for part in task.parts))
     for part in task.parts:
-        _add_part(spec, part)
+        _add_part(spec, part, shapes.index((part.shape, *part.size_mm)))
 
 
 def _set_force(spec: mujoco.MjSpec, share: float) -> None:
@@ -51,7 +52,8 @@ def _set_force(spec: mujoco.MjSpec, share: float) -> None:
             joint.damping = joint.damping * share
 
 
-def _add_part(spec: mujoco.MjSpec, part: Any) -> None:
+def _add_part(spec: mujoco.MjSpec, part: Any, number: int) -> None:
+    """`number`: of its shape among the parts' shapes; parts of one shape look alike."""
     x, y, z = np.array(part.size_mm) / 1000
     body = spec.worldbody.add_body(name=part.name)
     body.add_freejoint(name=part.name)
@@ -65,7 +67,7 @@ def _add_part(spec: mujoco.MjSpec, part: Any) -> None:
         contype=FREE,
         conaffinity=FREE,
         friction=(1, *ROLLING),
-        rgba=BRASS,
+        rgba=COLOURS[number % len(COLOURS)],
         **FIRM,
     )
 
@@ -74,7 +76,7 @@ def _add_tray(spec: mujoco.MjSpec, body, tray: Tray, task: HandlingTask) -> None
     widest = max(max(part.size_mm[:2]) for part in task.parts if part.start == tray.name)
     margin = widest / 2 + max(np.abs(tray.jitter_mm)) + 8
     x, y = (((n - 1) / 2 * pitch + margin) / 1000 for n, pitch in zip(tray.slots, tray.pitch_mm))
-    fixture(body, BOX, (0, 0, -FLOOR_M / 2), (x, y, FLOOR_M / 2))
+    fixture(body, BOX, (0, 0, -FLOOR_M / 2), (x, y, FLOOR_M / 2), rgba=DARK)
     rim = tray.rim_mm / 2000
     for side in (-1, 1) if rim else ():
         fixture(body, BOX, (side * (x + 0.002), 0, rim - FLOOR_M / 2), (0.002, y + 0.004, rim + FLOOR_M / 2))
@@ -105,12 +107,12 @@ def _add_vise(spec: mujoco.MjSpec, body, vise: Vise, task: HandlingTask) -> None
     drop = (vise.at_mm[2] - task.table_mm) / 1000
     half = (gap / 2 + 2 * thick, max(wide, gap) / 2, drop / 2)
     fixture(body, BOX, (thick / 2, 0, -drop / 2), half)
-    fixture(body, BOX, (-(gap + thick) / 2, 0, high / 2), (thick / 2, wide / 2, high / 2))
+    fixture(body, BOX, (-(gap + thick) / 2, 0, high / 2), (thick / 2, wide / 2, high / 2), rgba=BRIGHT)
     jaw = body.add_body(name=f"{vise.name}_jaw", pos=(-gap / 2, 0, 0))
     jaw.add_joint(
         name=vise.name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=(1, 0, 0), range=(0, gap), armature=5, damping=200
     )
-    fixture(jaw, BOX, (thick / 2, 0, high / 2 + 0.0002), (thick / 2, wide / 2, high / 2))
+    fixture(jaw, BOX, (thick / 2, 0, high / 2 + 0.0002), (thick / 2, wide / 2, high / 2), rgba=BRIGHT)
     _drive(spec, vise.name, gap, kp=5e4, kv=1000, force_N=vise.force_N)
 
 
@@ -146,8 +148,8 @@ def views(task: HandlingTask) -> dict[str, tuple[Any, Any, float]]:
     at = np.array([f.at_mm for f in standing(task)]) / 1000
     middle, span = (at.min(0) + at.max(0)) / 2, float(np.ptp(at, axis=0).max()) + 0.30
     return {
-        "cell": (middle + (1.5, -1.5, 1.15) * np.array(span), middle * (0.6, 0.9, 1) + (0, 0, 0.12), 33),
-        "close": (middle + (0.75, -0.95, 0.85) * np.array(span), middle + (0, 0, 0.02), 35),
+        "cell": (middle + (1.75, -0.95, 1.05) * np.array(span), middle * (0.62, 0.9, 1) + (0, 0, 0.13), 31),
+        "close": (middle + (1.05, -0.55, 0.75) * np.array(span), middle + (0, 0, 0.03), 33),
     }
 
 

@@ -13,6 +13,7 @@ DARK: Color = (0.13, 0.14, 0.16, 1)
 BRASS: Color = (0.86, 0.62, 0.20, 1)
 RED: Color = (0.80, 0.17, 0.13, 1)
 KEEP_OUT: Color = (0.93, 0.28, 0.16, 0.13)
+ZONE: Color = (0.93, 0.28, 0.16, 0.05)
 FLOOR_Z = -0.80
 
 
@@ -28,13 +29,22 @@ def dress(spec: mujoco.MjSpec) -> mujoco.MjSpec:
     _materials(spec)
     _bench(spec)
     for body in spec.bodies:
-        if body.name in ("plate", "part") or (body.parent and body.parent.name == "plate"):
+        in_the_world = body.parent and body.parent.name in ("plate", "world") and body.name not in _arm(spec)
+        if body.name in ("plate", "part") or in_the_world:
             for geom in body.geoms:
                 geom.material = "metal"
     for geom in spec.geoms:
         if geom.name.startswith("keep_out_"):
             _keep_out(spec, geom)
+        if geom.name.startswith("zone_"):
+            geom.rgba = ZONE
+            _edges(spec.worldbody, np.array(geom.pos), np.array(geom.size[:3]))
     return spec
+
+
+def _arm(spec: mujoco.MjSpec) -> set[str]:
+    """The body that the arm stands on."""
+    return {body.name for body in spec.worldbody.bodies if body.find_child("tool/hand")}
 
 
 def _lights(spec: mujoco.MjSpec) -> None:

@@ -90,7 +90,8 @@ def _triangles(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray
         return _turned(np.array([(0, -half), (radius, -half), (radius, half), (0, half)]), SIDES)
     if kind == Kind.mjGEOM_CAPSULE:
         radius, half = size[:2]
-        return _turned(radius * arc + np.outer(np.sign(angle), (0, half)), SIDES)
+        below, above = arc[: SIDES // 4 + 1], arc[SIDES // 4 :]  # both with the equator
+        return _turned(np.concatenate([radius * below - (0, half), radius * above + (0, half)]), SIDES)
     if kind in (Kind.mjGEOM_SPHERE, Kind.mjGEOM_ELLIPSOID):
         vertices, faces = _turned(arc, SIDES)
         return vertices * (size if kind == Kind.mjGEOM_ELLIPSOID else size[0]), faces

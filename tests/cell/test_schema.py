@@ -12,8 +12,6 @@ from robot_rlaas.cell.schema import json_schema
 from robot_rlaas.cell.spec import cell_path
 from robot_rlaas.cli import main
 
-jsonschema = pytest.importorskip("jsonschema")
-
 PUBLISHED = Path(__file__).parents[2] / "docs" / "cell.schema.json"
 SHIPPED = sorted(cells_dir().glob("*.yaml"))
 PEG = yaml.safe_load(cell_path("peg_insertion").read_text())
@@ -22,7 +20,7 @@ PEG = yaml.safe_load(cell_path("peg_insertion").read_text())
 @pytest.fixture(scope="module")
 def errors():
     """What the schema has against a content: a list."""
-    schema = json_schema()
+    jsonschema, schema = pytest.importorskip("jsonschema"), json_schema()
     jsonschema.Draft7Validator.check_schema(schema)
     validator = jsonschema.Draft7Validator(schema)
     return lambda content: [error.message for error in validator.iter_errors(content)]

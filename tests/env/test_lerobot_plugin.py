@@ -15,12 +15,15 @@ pytest.importorskip("lerobot", reason="LeRobot is not installed: pip install 'ro
 
 import torch
 from lerobot import envs
+from lerobot.envs.utils import env_to_policy_features
 from lerobot.policies.factory import make_policy, make_policy_config, make_pre_post_processors
 from lerobot.scripts.lerobot_eval import rollout
+from lerobot.utils.feature_utils import dataset_to_policy_features
 
 import robot_rlaas
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Space
+from robot_rlaas.data.lerobot import features
 from robot_rlaas.env.gym import CellEnv
 from robot_rlaas.env.lerobot_plugin import RlaasEnvConfig
 from robot_rlaas.env.task import contract_of, expert_of
@@ -100,6 +103,12 @@ def test_features_and_rate_are_the_contracts(cell) -> None:
     }
     with pytest.raises(InputError, match="neither a shipped name nor a file"):
         envs.make_env_config("rlaas", task="nowhere")
+
+
+def test_what_is_trained_on_demonstrations_fits_the_cell(cell) -> None:
+    """`lerobot-train` reads the policy's inputs from the dataset, `lerobot-eval` feeds it what the cell has."""
+    demonstrated = dataset_to_policy_features(features(contract_of(cell)))
+    assert demonstrated == env_to_policy_features(RlaasEnvConfig(CELL))
 
 
 def test_lerobots_loop_sees_success_where_there_is_success(cell) -> None:

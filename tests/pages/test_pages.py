@@ -19,7 +19,8 @@ from robot_rlaas.pages.overview import Overview, Stage, achieved, overview_page
 from robot_rlaas.pages.qualification import qualification_page
 from robot_rlaas.qualify.claims import Plan, judge
 from robot_rlaas.qualify.clips import clip
-from robot_rlaas.qualify.failures import AXES, HISTORY, clusters
+from robot_rlaas.qualify.failures import clusters
+from robot_rlaas.qualify.words import AXES, HISTORY
 from robot_rlaas.qualify.fresh import freshness
 from robot_rlaas.qualify.held_out import EVERYTHING, SHAPE
 from robot_rlaas.qualify.report import PolicyIdentity, build_report

@@ -10,15 +10,12 @@ from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.env.batch import Outcome
 from robot_rlaas.env.expert import InsertionExpert
 from robot_rlaas.qualify.failures import (
-    COMBINED_AXES,
-    FAILURE_KINDS,
-    PHRASES,
     _best_cut,
     clusters,
-    combined_axes,
     failure_kind,
     starts_json,
 )
+from robot_rlaas.qualify.words import COMBINED_AXES, FAILURE_KINDS, PHRASES, combined_axes
 from robot_rlaas.qualify.trials import START_AXES, Trial, run_trials, starts_of
 from robot_rlaas.sim.variation import draw
 

@@ -12,6 +12,7 @@ from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.sim.model import Workcell
 
 CTRL = int(mujoco.mjtState.mjSTATE_CTRL)
+SLOW_RAD_S = 0.1  # what counts as slow: Stribeck's velocity of geared joints is of this order
 REST_S = 0.1  # the stretch at the start of a log that the initial state is read from
 
 
@@ -80,14 +81,25 @@ class Arm:
             values[name] = np.array(estimated).reshape(nominal.shape) if estimated else nominal
         return ArmParameters(**values)
 
-    def predict(self, log: JointLog, parameters: ArmParameters) -> np.ndarray:
-        """Joint positions (n, T, k), rad, at the log's times, under its commands and each of n sets of parameters."""
+    def predict(self, log: JointLog, parameters: ArmParameters, slow_Nm: np.ndarray | None = None) -> np.ndarray:
+        """Joint positions (n, T, k), rad, at the log's times, under its commands and each of n sets of parameters.
+
+        Args:
+            log: only its first samples' positions are used, and its commands.
+            parameters: n sets.
+            slow_Nm: (n, k) friction that is added to Coulomb's at rest and fades with speed: Stribeck's. MuJoCo's own
+                has none, so each step is a call of its own then.
+        """
         dt, start_s = self.model.opt.timestep, log.time_s[0]
         steps = int(np.ceil((log.time_s[-1] - start_s) / dt)) + 2
         begin_s = start_s + dt * np.arange(steps) - parameters.command_delay_s[:, None]
         q, v = initial_state(log)
         batch = self._batch(parameters, q, v)
-        qpos = batch.rollout(steps, held(log, begin_s, dt), control_spec=CTRL, record=("qpos",))["qpos"]
+        control = held(log, begin_s, dt)
+        if slow_Nm is None:
+            qpos = batch.rollout(steps, control, control_spec=CTRL, record=("qpos",))["qpos"]
+        else:
+            qpos = _stepped(batch, control, parameters.joint_friction_Nm, slow_Nm)
         path = np.concatenate([np.broadcast_to(q, (len(qpos), 1, len(q))), qpos], axis=1)
         weights = interpolation((log.time_s - start_s) / dt, steps + 1)
         return np.stack([weights @ one for one in path])
@@ -119,6 +131,21 @@ class Arm:
         batch.expand("body_ipos")[:, self.payload] = np.stack(com, axis=1)
         batch.set_const()
         return batch
+
+
+def _stepped(batch: Batch, control_rad: np.ndarray, friction_Nm: np.ndarray, slow_Nm: np.ndarray) -> np.ndarray:
+    """Positions (n, steps, k) with friction that falls with speed, as a Gaussian of it.
+
+    The form is Bo and Pavelescu's as in Armstrong-Hélouvry, Dupont and Canudas de Wit, Automatica 30(7), 1994.
+    """
+    q, v, ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
+    friction, path = batch.expand("dof_frictionloss"), np.empty(control_rad.shape)
+    for step in range(control_rad.shape[1]):
+        friction[:] = friction_Nm + slow_Nm * np.exp(-((v / SLOW_RAD_S) ** 2))
+        ctrl[:] = control_rad[:, step]
+        batch.step()
+        path[:, step] = q
+    return path
 
 
 def held(log: JointLog, start_s: np.ndarray, dt_s: float) -> np.ndarray:

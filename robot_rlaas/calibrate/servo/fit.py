@@ -65,6 +65,7 @@ class Fit(NamedTuple):
         residual_rad: (T', k) predicted minus measured position, without the first SETTLE_S.
         at_bound: names of estimates that ended at a bound that is not physical: the log asks for something else.
         converged: the last round changed nothing that matters.
+        unmodelled: what the residuals show that no parameter stands for, in words.
     """
 
     estimates: tuple[Estimate, ...]
@@ -74,6 +75,7 @@ class Fit(NamedTuple):
     residual_rad: np.ndarray
     at_bound: tuple[str, ...]
     converged: bool
+    unmodelled: tuple[str, ...] = ()
 
 
 class _Noise(NamedTuple):
@@ -151,7 +153,14 @@ def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit
         on_event(f"round {round_number + 1}: {rms:.3f} mrad between model and log")
         if converged and round_number:
             break
-    return _result(arm, of, parameters.as_vector(), covariance, half, residual, converged)
+    white = residual_fn(parameters.as_vector(), parameters)[0][0][:, 0]
+    found = _result(arm, of, parameters.as_vector(), covariance, half, residual, converged)
+    whiten = partial(_white, used, settled=_settled(log))
+    slow = slow_friction(arm, log, found.parameters, np.asarray(result.jac), white, whiten)
+    unmodelled = in_words(arm.joints, *slow)
+    for text in unmodelled:
+        on_event(text)
+    return found._replace(unmodelled=unmodelled)
 
 
 def _residual(arm: Arm, log: JointLog, parameters: ArmParameters) -> np.ndarray:

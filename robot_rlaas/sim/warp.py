@@ -1,0 +1,168 @@
+"""The second backend: MuJoCo Warp, on a CUDA device, or on Warp's CPU device, slowly, to test the same code.
+
+An episode's start is made by the CPU backend and uploaded, so that on both backends it is the same numbers. From there
+on everything runs on the device, in single precision. Only `sim.backend.backend_of` imports this module: Warp and its
+kernels take seconds to load.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+import warp as wp
+
+wp.config.log_level = wp.LOG_WARNING  # standard output belongs to the commands
+
+import mujoco_warp as mjw
+from mujoco.batch import MODEL_FIELDS
+
+from robot_rlaas.cell.errors import InputError, StageError
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.sim.backend import Physics
+from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.model import Workcell
+from robot_rlaas.sim.variation import Draw
+
+# Room per simulation. The shipped cells' experts use up to 20 contacts and 68 constraint rows.
+CONTACTS, CONSTRAINTS = 64, 192
+STATE = ("time", "qpos", "qvel", "act", "history", "qacc_warmstart", "ctrl", "mocap_pos", "mocap_quat")
+DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0")
+# What mj_setConst also derives: for pictures, or for shortcuts that mujoco_warp 4.0 does not take.
+UNUSED = ("cam_pos0", "cam_poscom0", "cam_mat0", "light_pos0", "light_poscom0", "light_dir0", "body_sameframe", "dof_M0")
+OVERFLOWS = ~(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)  # those are limits of the CPU's solver too
+
+
+class Tensors(NamedTuple):
+    """Torch tensors that share the device's memory, float32: they change with every step.
+
+    Attributes:
+        qpos: (n, nq) after the last control period.
+        qvel: (n, nv).
+        sensordata: (substeps, n, nsensordata) of its time steps: force, N, and torque, N m, on the wrist, net contact
+            force, N, and the positions of the drives.
+    """
+
+    qpos: Any
+    qvel: Any
+    sensordata: Any
+
+
+class WarpBackend:
+    """`nsim` simulations of a workcell on a Warp device.
+
+    All launches of a control period are captured as one graph, on CUDA a CUDA graph, in the first period, and replayed
+    from then on. The same starts and setpoints give the same bits again on the same device.
+
+    Args:
+        workcell: from `sim.model.build`.
+        cell: the cell it was built from.
+        nsim: how many.
+        device: as Warp names it: "cpu", "cuda", "cuda:1".
+
+    Raises:
+        InputError: where the cell needs what MuJoCo Warp cannot do.
+    """
+
+    def __init__(self, workcell: Workcell, cell: CellSpec, nsim: int, device: str = "cpu") -> None:
+        self.nsim, self._device = nsim, _device(device)
+        self._cell_name, self._host = cell.name, CpuBackend(workcell, cell, nsim)
+        self.substeps = self._host.substeps
+        drawn = {name for name in MODEL_FIELDS if self._host.batch.expanded(name) is not None}
+        self._per_simulation = sorted(drawn | set(DERIVED))
+        self._refuse(drawn - _readable())
+        mj = workcell.model
+        with wp.ScopedDevice(self._device):
+            try:
+                self._model = mjw.put_model(mj, batch_sizes=dict.fromkeys(self._per_simulation, nsim))
+                self._data = mjw.make_data(mj, nworld=nsim, nconmax=CONTACTS, njmax=CONSTRAINTS)
+            except (NotImplementedError, ValueError) as error:
+                raise self._refusal(str(error)) from error
+            self._model.opt.warn_overflow = 0  # `step` tells it
+            self._model.opt.deterministic = True
+            self._controls = wp.zeros((self.substeps, nsim, mj.nu), dtype=float)
+            self._sensordata = wp.zeros((self.substeps, nsim, mj.nsensordata), dtype=float)
+            self._rows = {name: _as_rows(getattr(self._data, name), nsim) for name in STATE}
+            self._rows |= {name: _as_rows(getattr(self._model, name), nsim) for name in self._per_simulation}
+        self._graph: Any = None
+
+    def reset(self, ids: np.ndarray, start: Draw, q_rad: np.ndarray) -> Physics:
+        """See `Backend.reset`."""
+        physics, batch = self._host.reset(ids, start, q_rad), self._host.batch
+        known = {*self._per_simulation, *UNUSED}
+        self._refuse({name for name in MODEL_FIELDS if batch.expanded(name) is not None} - known)
+        with wp.ScopedDevice(self._device):
+            chosen = wp.array(ids, dtype=int)
+            for name, rows in self._rows.items():
+                values = batch.bind(name) if name in STATE else batch.expanded(name)
+                if values is not None and values.size:
+                    wp.copy(rows[chosen], wp.array(values[ids].reshape(len(ids), -1), dtype=float))
+        return physics
+
+    def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
+        """See `Backend.step`.
+
+        Raises:
+            StageError: if there were more contacts or constraints than there is room for.
+        """
+        with wp.ScopedDevice(self._device):
+            self._controls.assign(self._host.controls(setpoints_rad, opening).swapaxes(0, 1))
+            if self._graph is None:
+                self._period()  # as it is: it loads the kernels
+                self._graph = self._captured()
+            else:
+                wp.capture_launch(self._graph)
+            sensordata, q = self._sensordata.numpy(), self._data.qpos.numpy()
+            overflow = int(np.bitwise_or.reduce(self._data.overflow.numpy())) & OVERFLOWS
+        if overflow:
+            raise StageError(
+                f"the cell '{self._cell_name}' overflows MuJoCo Warp's buffers of {CONTACTS} contacts and "
+                f"{CONSTRAINTS} constraint rows per simulation: {mjw.OverflowType(overflow)!r}\n"
+                "  fix: raise CONTACTS and CONSTRAINTS in robot_rlaas/sim/warp.py, or simulate on 'cpu'"
+            )
+        return self._host.physics(sensordata.swapaxes(0, 1).astype(float), q.astype(float))
+
+    @property
+    def tensors(self) -> Tensors:
+        """What training on the device needs, without a copy."""
+        return Tensors(*(wp.to_torch(array) for array in (self._data.qpos, self._data.qvel, self._sensordata)))
+
+    def _period(self) -> None:
+        """Launch one control period."""
+        for k in range(self.substeps):
+            wp.copy(self._data.ctrl, self._controls[k])
+            mjw.step(self._model, self._data)
+            wp.copy(self._sensordata[k], self._data.sensordata)
+
+    def _captured(self) -> Any:
+        """The graph of one control period; capturing runs nothing."""
+        with wp.ScopedCapture() as capture:
+            self._period()
+        return capture.graph
+
+    def _refuse(self, fields: set[str]) -> None:
+        if fields:
+            raise self._refusal(f"it cannot vary {', '.join(sorted(fields))} from simulation to simulation")
+
+    def _refusal(self, why: str) -> InputError:
+        return InputError(f"MuJoCo Warp cannot simulate the cell '{self._cell_name}': {why}", fix="simulate on 'cpu'")
+
+
+def _device(name: str) -> Any:
+    try:
+        return wp.get_device(name)
+    except (ValueError, RuntimeError) as error:
+        there = ", ".join(device.alias for device in wp.get_devices())
+        raise InputError(
+            f"Warp finds no device '{name}' on this computer; it finds {there}", fix="simulate on 'cpu'"
+        ) from error
+
+
+def _readable() -> set[str]:
+    """The fields that MuJoCo Warp reads per simulation."""
+    return {f.name for f in dataclasses.fields(mjw.Model) if getattr(f.type, "shape", (0,))[0] == "*"}
+
+
+def _as_rows(array: Any, nsim: int) -> Any:
+    """The same memory as floats (nsim, size)."""
+    size = array.size * wp.types.type_size(array.dtype) // nsim
+    return wp.array(ptr=array.ptr, dtype=float, shape=(nsim, size), device=array.device)

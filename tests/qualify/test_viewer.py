@@ -1,0 +1,152 @@
+"""The page in 3D: what its controls mean, and the whole of it in a browser."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.seeds import Seeds, Space
+from robot_rlaas.cell.spec import Variation, load_cell
+from robot_rlaas.qualify import viewer
+from robot_rlaas.sim.variation import draw
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SOFTWARE_GL = "--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
+QUIET = "--headless --no-sandbox --no-first-run --disable-background-networking --disable-component-update"
+ONLY_LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+
+def test_every_factor_has_its_place_in_a_draw() -> None:
+    assert set(viewer.FIELDS) == set(Variation.model_fields)
+
+
+@pytest.mark.parametrize("name", ["peg_insertion", "gear_meshing", "machine_tending"])
+def test_a_knob_sets_what_it_shows_and_nothing_else(name: str) -> None:
+    cell = load_cell(name)
+    start = draw(cell, Seeds(0, Space.SHOW), np.array([3]))
+    found = viewer.knobs(cell)
+    assert len({knob.label for knob in found}) == len(found) > 4
+    for knob in found:
+        assert knob.low <= knob.get(start) <= knob.high
+        turned = knob.set(start, knob.high)
+        assert knob.get(turned) == pytest.approx(knob.high)
+        assert [f for f in start._fields if not np.array_equal(getattr(start, f), getattr(turned, f))] == [knob.field]
+        others = [k for k in found if k != knob]
+        assert [k.get(turned) for k in others] == [k.get(start) for k in others]
+
+
+def test_without_viser_it_says_what_to_install(cell, workcell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "viser", None)
+    with pytest.raises(InputError, match=r"pip install 'robot_rlaas\[view\]'"):
+        viewer.serve(cell, workcell, 8080, 0, print)
+
+
+@pytest.fixture
+def page() -> Iterator[tuple[subprocess.Popen, str]]:
+    """`rlaas cell show --web`, and the address that it tells."""
+    pytest.importorskip("viser")
+    command = [sys.executable, "-m", "robot_rlaas.cli", "cell", "show", "peg_insertion", "--web", "--port", "18080"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().split()[0]
+        process.kill()
+
+
+class Browser:
+    """Headless Chromium, driven by the DevTools protocol."""
+
+    def __init__(self, address: str, port: str) -> None:
+        from websockets.sync.client import connect
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=20) as answer:
+            tab = next(tab for tab in json.load(answer) if tab["type"] == "page")
+        self._socket, self._calls = connect(tab["webSocketDebuggerUrl"], max_size=None), 0
+        self.asked: set[str] = set()
+        self._call("Network.enable")
+        self._call("Page.navigate", url=address)
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._calls += 1
+        self._socket.send(json.dumps({"id": self._calls, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=60))
+            if message.get("method") == "Network.requestWillBeSent":
+                self.asked.add(message["params"]["request"]["url"])
+            if message.get("id") == self._calls:
+                return message["result"]
+
+    def run(self, script: str) -> Any:
+        """The value of some JavaScript."""
+        return self._call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """A key, in what has the focus."""
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=39)
+
+    def wait(self, script: str, holds: Callable[[Any], object], seconds: float = 60) -> Any:
+        """The value of some JavaScript, as soon as it is as it should be."""
+        end = time.monotonic() + seconds
+        while not holds(value := self.run(script)):
+            assert time.monotonic() < end, value
+            time.sleep(0.2)
+        return value
+
+
+@pytest.fixture
+def browser(page, tmp_path: Path) -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip("no Chromium: apt-get install chromium")
+    flags = [*QUIET.split(), *SOFTWARE_GL.split(), ONLY_LOOPBACK, "--remote-debugging-port=0"]
+    command = [CHROMIUM, *flags, f"--user-data-dir={tmp_path / 'profile'}", "about:blank"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = next(found for line in process.stderr if (found := re.search(r"ws://127.0.0.1:(\d+)/", line)))
+        yield Browser(page[1], told[1])
+        process.terminate()
+
+
+TEXT = "document.body.innerText"
+SLIDERS = "[...document.querySelectorAll('[role=slider]')]"
+
+
+def test_somebody_turns_a_knob_and_watches_the_expert(page, browser: Browser) -> None:
+    process, address = page
+    text = browser.wait(TEXT, lambda text: text and "wrist_3_joint" in text)
+    cell = load_cell("peg_insertion")
+    for label in (cell.description, *(knob.label for knob in viewer.knobs(cell)), "Play the scripted expert"):
+        assert label in text
+    value = f"{SLIDERS}[0].getAttribute('aria-valuenow')"
+    before = float(browser.run(value))
+    browser.run(f"{SLIDERS}[0].focus()")
+    browser.press("ArrowRight")
+    assert browser.wait(value, lambda now: float(now) > before)
+    browser.run("[...document.querySelectorAll('button')].find(b => b.innerText.startsWith('Play')).click()")
+    browser.wait(TEXT, lambda text: re.search(r"^(search|insert), ", text, re.MULTILINE))
+    browser.wait(TEXT, lambda text: re.search(r"^done, [\d.]+ s, at most \d+ N", text, re.MULTILINE))
+    assert {url.split(":")[0] for url in browser.asked} <= {"http", "data", "blob"}
+    assert all(url.startswith(address) for url in browser.asked if url.startswith("http"))
+
+
+def test_it_listens_on_loopback_only_and_ends_on_ctrl_c(page) -> None:
+    process, address = page
+    port = int(address.rsplit(":", 1)[1])
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")]
+    assert listening == [f"0100007F:{port:04X}"]
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        assert answer.status == 200
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0
+    assert process.stderr.read() == ""
