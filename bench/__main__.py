@@ -13,6 +13,7 @@ from bench import (
     measurements,
     simulation,
     statistics,
+    warp,
 )
 from robot_rlaas.files import write_json
 
@@ -27,6 +28,7 @@ MEASUREMENTS = {
         calibration_camera,
         calibration_drift,
         calibration_plants,
+        warp,
     )
     for name, measure in part.MEASUREMENTS.items()
 }

@@ -14,7 +14,7 @@ from bench.measurements import CELL, Figure, at_least, at_most
 from robot_rlaas.bundle import OnnxPolicy
 from robot_rlaas.calibrate.log import JointLog, read_log
 from robot_rlaas.calibrate.servo.arm import Arm
-from robot_rlaas.calibrate.servo.excite import excitation
+from robot_rlaas.calibrate.servo.excite import excitation, multisine
 from robot_rlaas.calibrate.servo.parameters import IDENTIFIABLE, quantities, unpack
 from robot_rlaas.calibrate.servo.run import calibrate
 from robot_rlaas.calibration import FIT_S, HELD_OUT_S
@@ -90,7 +90,8 @@ def calibrated(cell: Cell, seed: int, out: Path) -> Calibrated:
     out.mkdir(parents=True)
     logs = []
     for name, seconds in (("fit", FIT_S), ("held_out", HELD_OUT_S)):
-        motion = excitation(cell.workcell, home, seconds, rate, rng)
+        kinds = None if name == "fit" else (multisine,)
+        motion = excitation(cell.workcell, home, seconds, rate, rng, kinds=kinds)
         measured = follow(cell.workcell, plant, motion.setpoints(RATE_HZ), rng)
         logs.append(write_mcap(out / f"{name}.mcap", cell.workcell, measured))
     found = calibrate(cell.spec, cell.workcell, logs[0], logs[1], out, lambda text: None)

@@ -15,7 +15,6 @@ from unittest.mock import patch
 import numpy as np
 
 from robot_rlaas import pipeline, qualification
-from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.env import insertion, reward
 from robot_rlaas.env.task import contract_of
@@ -23,7 +22,6 @@ from robot_rlaas.learn import clone
 from robot_rlaas.learn import train as training
 from robot_rlaas.learn.recipe import Recipe, load_recipe
 from robot_rlaas.overview import read_json
-from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.claims import Plan
 
 CELL = "peg_insertion"
@@ -112,7 +110,7 @@ def _told(seed: int, run: tuple[float, dict]) -> tuple[float, dict]:
 
 
 class Without(NamedTuple):
-    """An ingredient left out: changed keys of the recipe, changed constants of the task and of the reward, features not seen."""
+    """An ingredient left out: changed keys of the recipe, constants of task and reward, features that are not seen."""
 
     recipe: Mapping[str, Any] = MappingProxyType({})
     constants: Mapping[str, Any] = MappingProxyType({})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.insertion import insertion_only
 from robot_rlaas.files import staged_dir
 from robot_rlaas.pipeline import Cell, Result, Watch
 
@@ -18,11 +19,17 @@ FIT_S, HELD_OUT_S = 12.0, 6.0
 MOTIONS = (("fit", FIT_S), ("held_out", HELD_OUT_S))
 
 
+def _insertion(reference: str) -> Cell:
+    cell = Cell.load(reference)
+    insertion_only(cell.spec)
+    return cell
+
+
 def calibrate(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
     """Move an arm so that its parameters show, fit them, judge the fit on a second motion."""
     if not (out / "calibration.yaml").exists():
         _must_be_empty(out)
-    cell = Cell.load(reference)
+    cell = _insertion(reference)
     with staged_dir(out) as part:
         part.mkdir()
         logs = _excite(cell, part, plant, arm, seed, watch)
@@ -35,13 +42,13 @@ def excite(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Wa
     _must_be_empty(out)
     with staged_dir(out) as part:
         part.mkdir()
-        logs = _excite(Cell.load(reference), part, plant, arm, seed, watch)
+        logs = _excite(_insertion(reference), part, plant, arm, seed, watch)
     return Result(f"{', '.join(str(out / log.name) for log in logs)}")
 
 
 def fit_logs(reference: str, log: Path, heldout: Path, out: Path, watch: Watch) -> Result:
     """Fit what an arm did under its commands: delay, servo gains, damping, friction, armature, payload."""
-    return _fit(Cell.load(reference), log, heldout, out, watch)
+    return _fit(_insertion(reference), log, heldout, out, watch)
 
 
 def import_log(log: Path, hardware: str, columns: str | None, episode: int, out: Path, watch: Watch) -> Result:
@@ -121,7 +128,7 @@ def watch_drift(reference: str, calibration: Path, logs: list[Path], state: Path
     from robot_rlaas.calibrate.drift.drift import drift
     from robot_rlaas.cell.calibration import load_accepted
 
-    cell = Cell.load(reference)
+    cell = _insertion(reference)
     found = drift(cell.spec, cell.workcell, load_accepted(calibration), logs, state, lambda t: watch.say(f"  {t}"))
     return Result("the arm has changed: calibrate again" if found else "still the same arm", found is None)
 
@@ -131,7 +138,7 @@ def contact(reference: str, logs: list[Path], out: Path, watch: Watch) -> Result
     from robot_rlaas.calibrate.contact.run import learn_contact
     from robot_rlaas.deploy.names import PLATE
 
-    cell = Cell.load(reference)
+    cell = _insertion(reference)
     report = learn_contact(cell.spec, cell.workcell, logs, PLATE, out, lambda text: watch.say(f"  {text}"))
     text = f"{report.inserted} insertions of {report.attempts} attempts"
     return Result(f"{text}: {len(report.findings) or 'no'} findings", not report.findings)
@@ -151,7 +158,7 @@ def _must_be_empty(out: Path) -> None:
 
 
 def _excite(cell: Cell, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> list[Path]:
-    from robot_rlaas.calibrate.servo.excite import excitation
+    from robot_rlaas.calibrate.servo.excite import excitation, multisine
     from robot_rlaas.deploy.excite import record_excitation
     from robot_rlaas.deploy.plan import Station
 
@@ -160,7 +167,8 @@ def _excite(cell: Cell, out: Path, plant: str, arm: str, seed: int, watch: Watch
     logs = []
     for name, seconds in MOTIONS:
         watch.bar(f"excitation: {name}", len(logs), 3)
-        motion = excitation(cell.workcell, home, seconds, cell.spec.control.rate_hz, rng)
+        kinds = None if name == "fit" else (multisine,)  # judged on joints that move at once, as under a policy
+        motion = excitation(cell.workcell, home, seconds, cell.spec.control.rate_hz, rng, kinds=kinds)
         log = record_excitation(
             station,
             motion.joints,

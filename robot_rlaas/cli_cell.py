@@ -1,11 +1,26 @@
 """`rlaas cell ...`: while a cell file is written, and to see what it says."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.options import DONE, add_cell, add_command, add_group, add_path, add_seed, count, run_stage
 
+PARTS = {"part": ["square", "round"]}
+QUESTIONS = {  # fields of new_cell.Answers
+    "arm": (str, "arm"),
+    "tool": (str, "tool that holds the peg"),
+    "part": (str, "section of the peg"),
+    "width_mm": (float, "width or diameter of the peg, mm"),
+    "length_mm": (float, "how far the peg stands out of the fingers, mm"),
+    "clearance_mm": (float, "room between peg and hole, mm per side"),
+    "at_mm": (float, "where the hole is, mm from the arm's base"),
+    "success": (float, "rate of parts that must succeed"),
+    "cycle_time_s": (float, "95 % of the parts are done within, s"),
+    "force_N": (float, "95 % of the contact forces stay below, N"),
+}
 SAME, DIFFERENT = 0, 1  # as diff has it
 WIDE = 160  # columns of a table that goes into a file or a pipe
 
@@ -31,6 +46,15 @@ def cell_commands(commands) -> None:
     diff = add_command(group, "diff", text, "rlaas cell diff peg_insertion my_cell.yaml", _diff)
     for name in ("a", "b"):
         diff.add_argument(name, metavar=name.upper(), help="a shipped cell's name, or the path of a cell file")
+
+    text = "Write a cell file for your own insertion; asks, where there is a terminal, for what is not given."
+    new = add_command(group, "new", text, "rlaas cell new my_cell --arm ur10e --width-mm 20", _new)
+    new.add_argument("name", metavar="NAME", help="lower-case letters, digits and underscores")
+    for option, (kind, question) in QUESTIONS.items():
+        many = {"nargs": 3, "metavar": ("X", "Y", "Z")} if option == "at_mm" else {"choices": PARTS.get(option)}
+        new.add_argument(f"--{option.replace('_', '-')}", type=kind, help=question.replace("%", "%%"), **many)
+    new.add_argument("--hardware", help="the arm's profile (default: the one with the arm's name)")
+    add_path(new, "--out", "the file to write (default: NAME.yaml)", required=False)
 
     text = "JSON Schema of cell files, for editors."
     schema = add_command(group, "schema", text, "rlaas cell schema --out cell.schema.json", _schema)
@@ -84,6 +108,30 @@ def _value(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_value(item) for item in value)}]"
     return "-" if value is None else str(value)
+
+
+def _new(options: argparse.Namespace) -> int:
+    from robot_rlaas.new_cell import Answers, write_cell
+
+    answers = {}
+    for name, (kind, question) in QUESTIONS.items():
+        given, default = getattr(options, name), Answers._field_defaults[name]
+        if given is None:
+            given = _ask(name, kind, question, default) if sys.stdin.isatty() else default
+        answers[name] = tuple(given) if isinstance(given, list) else given
+    out = options.out or Path(f"{options.name}.yaml")
+    write_cell(options.name, Answers(**answers, hardware=options.hardware or answers["arm"]), out)
+    print(f"{out}\nnext: rlaas cell show {out} --out cell.png; rlaas run {out}")
+    return DONE
+
+
+def _ask(name: str, kind: type, question: str, default: Any) -> Any:
+    from rich.prompt import FloatPrompt, Prompt
+
+    if isinstance(default, tuple):
+        return [FloatPrompt.ask(f"{question}: {axis}", default=value) for axis, value in zip("xyz", default)]
+    prompt = FloatPrompt if kind is float else Prompt
+    return prompt.ask(question, choices=PARTS.get(name), default=default)
 
 
 def _schema(options: argparse.Namespace) -> int:

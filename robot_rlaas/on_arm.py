@@ -12,6 +12,7 @@ import numpy as np
 from robot_rlaas.bundle import load_bundle
 from robot_rlaas.bundle.load import MANIFEST
 from robot_rlaas.cell.errors import InputError, StageError
+from robot_rlaas.cell.insertion import insertion_only
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy.run import Deployment, deploy
@@ -83,6 +84,7 @@ def qualify_on_arm(
         if real and folder.exists():
             raise InputError("there are attempts of a real arm already", file=folder, fix="name another --out")
     cell = Cell.load(reference)
+    insertion_only(cell.spec)
     loaded, bundle_sha256 = _load(bundle, cell.spec)
     seeds = Seeds(0 if real else (seed + key_of(loaded.sha256)[0]) % 2**31, Space.DEPLOY)
     operator = _Operator(confirm if real else None, attempts, folder / "operator.json", watch)

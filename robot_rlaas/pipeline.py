@@ -108,7 +108,7 @@ def show(cell: Cell, path: Path, watch: Watch) -> Path | None:
 
 def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: Watch) -> Result:
     """Record scripted demonstrations as a LeRobotDataset v3."""
-    from robot_rlaas.data.episode import record
+    from robot_rlaas.data.episode import record, start_axes
     from robot_rlaas.data.lerobot import write_dataset
     from robot_rlaas.env.task import expert_of
 
@@ -125,7 +125,8 @@ def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: W
         "noise": recipe.demonstration_noise,
     }
     task = cell.spec.description
-    write_dataset(out, env.contract, episodes, task, lineage, _counter(watch, "writing", count))
+    counter, start = _counter(watch, "writing", count), start_axes(cell.spec)
+    write_dataset(out, env.contract, episodes, task, lineage, counter, start)
     frames = sum(len(e.action) for e in episodes)
     return Result(f"{count} episodes, {frames} frames, {sum(e.success for e in episodes)} successful")
 

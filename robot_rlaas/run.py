@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from robot_rlaas import __version__, calibration, pipeline, qualification
+from robot_rlaas.cell.insertion import insertion_only
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.ledger import Entry, Ledger, key_of
 from robot_rlaas.overview import overview
@@ -16,6 +17,7 @@ from robot_rlaas.qualify.claims import Plan
 if TYPE_CHECKING:
     from robot_rlaas.learn.recipe import Recipe
 
+ON_ARM = ("bundle", "deploy", "calibrate")  # stages that only insertion cells have so far
 HELD_OUT = 0.1  # episodes per held-out factor, of those within the ranges
 
 
@@ -69,6 +71,8 @@ def run(options: Options, watch: Watch, begin: Callable[[str, int, int], None]) 
     from robot_rlaas.pages.overview import Stage
     from robot_rlaas.qualify.report import CostMeter
 
+    if options.until in ON_ARM:
+        insertion_only(load_cell(options.cell))
     options.out.mkdir(parents=True, exist_ok=True)
     ledger, rows, key, passed = Ledger(options.out), [], key_of(__version__), True
     cost = [0.0, 0.0]

@@ -29,6 +29,7 @@ ONLY_IN = {
     "rclpy": {"deploy/ros"},
     "mujoco": {"sim", "calibrate", "deploy/virtual_arm", "deploy/ros/virtual_arm_node.py"},
     "onnxruntime": {"bundle"},
+    "viser": {"qualify/viewer.py"},
 }
 
 

@@ -42,7 +42,8 @@ def test_help_does_not_pay_for_heavy_imports() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["cell check", "cell show", "cell list", "demos generate", "train", "qualify", "compare", "bundle build",
+    ["cell check", "cell show", "cell diff", "cell new", "cell schema", "cell list",
+     "demos generate", "train", "qualify", "compare", "bundle build",
      "bundle verify", "bundle show", "deploy", "calibrate arm", "calibrate excite",
      "calibrate import", "calibrate fit", "calibrate predict",
      "calibrate board", "calibrate camera",

@@ -23,8 +23,8 @@ from robot_rlaas.files import write_json
 from robot_rlaas.on_arm import Word, ask, corrected, least_attempts, outcome_of, qualify_on_arm
 from robot_rlaas.pipeline import Result
 from robot_rlaas.policies import Loaded
-from robot_rlaas.qualify.words import FAILURE_KINDS
 from robot_rlaas.qualify.schema import Report
+from robot_rlaas.qualify.words import FAILURE_KINDS
 
 ROOT = Path(__file__).parents[1]
 INSERTED = {"success": True, "cycle_time_s": 3.0, "peak_force_N": 30.0}

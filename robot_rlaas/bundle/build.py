@@ -12,6 +12,7 @@ from robot_rlaas.bundle.load import FORMAT, MANIFEST, NETWORK, SEAL, sha256
 from robot_rlaas.bundle.network import OnnxPolicy
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.insertion import insertion_only
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import staged_dir
 
@@ -81,6 +82,7 @@ def _cell_and_contract(file: Path, description: dict[str, Any]) -> tuple[CellSpe
         raise InputError(f"not the description of a policy: {error}", file=file, fix=again) from error
     if claimed != cell.hash:
         raise InputError(f"cell_hash {claimed!r} is not that of the cell in it, {cell.hash}", file=file, fix=again)
+    insertion_only(cell)
     return cell, contract
 
 

@@ -70,7 +70,8 @@ class Calibration(Spec):
 
     `undetermined` names the directions that the log did not tell and the prior around the nominal values holds: along
     them the estimates may be wrong together, but the predicted motion is not. Nothing is known of them where it is
-    empty and some estimates are not identifiable: the file is older than the field.
+    empty and some estimates are not identifiable: the file is older than the field. `unmodelled` names what the log
+    certainly shows and no estimate stands for: the intervals do not cover it.
     """
 
     rlaas_calibration: Literal[1]
@@ -86,6 +87,7 @@ class Calibration(Spec):
     estimates: tuple[Estimate, ...]
     covariance: tuple[tuple[float, ...], ...]
     undetermined: tuple[str, ...] = ()
+    unmodelled: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Calibration":

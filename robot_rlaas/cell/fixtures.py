@@ -31,7 +31,8 @@ class Standing(Spec):
 class Tray(Standing):
     """Where parts start: a grid of slots, and which part lies in which slot is drawn anew for every episode.
 
-    With wide `jitter_mm` and `turned_deg` it is an area in which parts lie anyhow, but never on one another.
+    With wide `jitter_mm` and `turned_deg` it is an area in which parts lie anyhow, but never on one another. A camera
+    cannot tell a part that is turned by more than half of what its symmetry hides: keep `turned_deg` within that.
     """
 
     kind: Literal["tray"]

@@ -72,10 +72,16 @@ class Sight(Spec):
 
 
 class Grip(Spec):
-    """The gripper as it is set: its share of its largest force, the time from open to closed, its pads' friction."""
+    """The gripper as it is set: its share of its largest force, the time from open to closed, its pads' friction.
+
+    It opens to `open_share` of its travel. One whose jaw stands still goes down `aside_mm` beside the part, along the
+    part's y, so that this jaw has room; closing takes it back.
+    """
 
     force_share: Annotated[float, Field(gt=0, le=1)]
+    open_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     close_s: PositiveFloat
+    aside_mm: FiniteFloat = 0.0
     friction: PositiveRange
 
 
@@ -179,7 +185,8 @@ class HandlingTask(Spec):
     def start_ranges(self) -> dict[str, tuple[float, float]]:
         """What differs from start to start besides the cell's variation.
 
-        The first part of a tray lies in its slot with the lowest number drawn, the second in that with the next, and so on.
+        The first part of a tray lies in the slot with the lowest number drawn, the second in that with the next, and so
+        on.
         """
         trays = {f.name: f for f in self.fixtures if isinstance(f, Tray)}
         ranges: dict[str, tuple[float, float]] = {}
@@ -248,10 +255,30 @@ class HandlingTask(Spec):
                 raise Wrong(f"stages.{i}.part", "it is not in the hand at this stage", "grasp it in a stage before")
             if isinstance(stage, Place):
                 _fits(f"stages.{i}.at", stage, self.seat_names()[stage.at])
+                self._fits_the_vise(f"stages.{i}", stage)
             if stage.do == "release":
                 if self.stages[i - 1].do not in ("place", "close"):
                     raise Wrong(f"stages.{i}", "a part is released before it is placed", "add a 'place' stage before")
                 held = None
+        return self
+
+    def _fits_the_vise(self, at: str, stage: Place) -> None:
+        """The part goes between the open jaws, and stays within its tolerance while they close."""
+        vise = next((f for f in self.fixtures if isinstance(f, Vise) and f.name == stage.at), None)
+        if vise is None:
+            return
+        play = vise.opening_mm - next(p.size_mm[0] for p in self.parts if p.name == stage.part)
+        if play <= 0:
+            raise Wrong(f"{at}.at", f"the part is {-play:g} mm wider than the open vise", "widen `opening_mm`")
+        if play / 2 >= stage.tolerance_mm:
+            reason = f"the closing jaw moves the part by up to {play / 2:g} mm: it would no longer stand at its seat"
+            raise Wrong(f"{at}.tolerance_mm", reason, "allow more, or narrow the vise's `opening_mm`")
+
+    @model_validator(mode="after")
+    def _grip_is_on_the_part(self) -> Self:
+        for i, part in enumerate(self.parts):
+            if part.grip_mm >= part.size_mm[2]:
+                raise Wrong(f"parts.{i}.grip_mm", f"the part is only {part.size_mm[2]:g} mm high", "grip it lower")
         return self
 
     @model_validator(mode="after")

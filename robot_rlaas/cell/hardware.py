@@ -58,7 +58,7 @@ class HardwareProfile(Spec):
 
 
 class Plant(Spec):
-    """How an individual arm differs from the nominal model. Scales multiply the nominal value: one for all joints, or each its own.
+    """How an individual arm differs from the nominal model. Scales multiply what is nominal.
 
     A payload is a point mass that the controller does not know of: its weight is not compensated. `payload_x_m` and so
     on say where it is in the hand's frame, from the middle between the fingertips.

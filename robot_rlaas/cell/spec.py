@@ -223,6 +223,8 @@ class _Cell(Spec):
         """What is said of the plate and of the part in the hand belongs to an insertion."""
         if not isinstance(self.task, HandlingTask):
             return
+        if getattr(self, "contact", None):
+            raise Wrong("contact", "what insertions met says nothing of a handling task", "take it out")
         for section in ("variation", "held_out"):
             for name, value in getattr(self, section):
                 insertions = name.startswith(("plate_", "hand_")) or name in PlateSpec.model_fields

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robot_rlaas.cell.contract import Policy
+from robot_rlaas.cell.handling import HandlingTask
+from robot_rlaas.cell.spec import CellSpec
 
-START_AXES = (
+START_AXES = (  # of an insertion
     *("plate_x_m", "plate_y_m", "plate_yaw_rad"),
     *("bias_x_m", "bias_y_m", "bias_yaw_rad"),
     *("hand_x_m", "hand_y_m", "hand_z_m", "hand_rx_rad", "hand_ry_rad", "hand_rz_rad"),
@@ -25,7 +27,7 @@ class Episode(NamedTuple):
         reward: (T,).
         success: by the task's own predicate.
         peak_force_N: largest contact force.
-        start: (12,) the episode's true start, named by START_AXES. No policy sees it.
+        start: (len(start_axes(cell)),) the episode's true start. No policy sees it.
     """
 
     number: int
@@ -62,7 +64,7 @@ def record(
     first, sigma = int(env.episode.min()), rng.uniform(0.0, noise, (env.nsim, 1))
     drift = np.zeros((env.nsim, env.contract.action_size))
     open_rows: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(env.nsim)]
-    starts = start_of(env.draw)
+    starts = start_of(env.draw, env.cell)
     done: dict[int, Episode] = {}
     while len(done) < count:
         action = policy.act(observation)
@@ -78,13 +80,20 @@ def record(
                 on_episode()
             open_rows[row] = []
         policy.reset(step.rows)
-        starts[step.rows] = start_of(env.draw)[step.rows]
+        starts[step.rows] = start_of(env.draw, env.cell)[step.rows]
         observation = step.observation
     return [done[number] for number in sorted(done)]
 
 
-def start_of(draw: Any) -> np.ndarray:
-    """The start of each drawn episode (n, 12), named by START_AXES."""
+def start_axes(cell: CellSpec) -> tuple[str, ...]:
+    """What the columns of `start_of` are called."""
+    return tuple(cell.task.start_ranges) if isinstance(cell.task, HandlingTask) else START_AXES
+
+
+def start_of(draw: Any, cell: CellSpec) -> np.ndarray:
+    """The start of each drawn episode (n, len(start_axes(cell)))."""
+    if isinstance(cell.task, HandlingTask):
+        return draw.start
     columns = (
         draw.plate_xy_m,
         draw.plate_yaw_rad[:, None],

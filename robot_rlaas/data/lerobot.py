@@ -30,8 +30,8 @@ def _lerobot_dataset() -> Any:
     return LeRobotDataset
 
 
-def features(contract: Contract) -> dict[str, dict[str, Any]]:
-    """LeRobot's feature table for a contract."""
+def features(contract: Contract, start: tuple[str, ...] = START_AXES) -> dict[str, dict[str, Any]]:
+    """LeRobot's feature table for a contract, and for starts whose columns are called so."""
 
     def vector(names: list[str]) -> dict[str, Any]:
         return {"dtype": "float32", "shape": (len(names),), "names": names}
@@ -43,7 +43,7 @@ def features(contract: Contract) -> dict[str, dict[str, Any]]:
     return {
         "observation.state": vector(names(contract.observation)),
         AGAIN: vector(names(contract.observation)),
-        START: vector(list(START_AXES)),
+        START: vector(list(start)),
         "action": vector(action),
         EXECUTED: vector(action),
         "next.reward": vector(["reward"]),
@@ -59,6 +59,7 @@ def write_dataset(
     task: str,
     lineage: dict[str, Any],
     on_episode: Callable[[], None] = lambda: None,
+    start: tuple[str, ...] = START_AXES,
 ) -> None:
     """Write the episodes as one LeRobotDataset; the directory appears when it is complete.
 
@@ -69,13 +70,14 @@ def write_dataset(
         task: LeRobot's task sentence.
         lineage: what made it: cell hash, seed, demonstrator. Stored beside the contract in meta/rlaas.json.
         on_episode: called as each one is stored.
+        start: what the columns of the episodes' starts are called.
     """
     dataset_type = _lerobot_dataset()
     with staged_dir(path) as part, _without_image_pass():
         dataset = dataset_type.create(
             repo_id=f"local/{path.name}",
             fps=round(contract.rate_hz),
-            features=features(contract),
+            features=features(contract, start),
             root=part,
             video_backend="pyav",
         )

@@ -6,12 +6,13 @@ import numpy as np
 
 from robot_rlaas.cell.contract import Contract, Feature
 from robot_rlaas.cell.fixtures import Door
+from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ACTION_AXES
 from robot_rlaas.control.rotation import about_z, rotate, rotate_back, rotation_vector, transpose
 from robot_rlaas.control.safety import Envelope, inside_keep_out
 from robot_rlaas.env.handling_judge import Judge, Truth, truth
-from robot_rlaas.env.handling_plan import NONE, VERBS, plan_of
+from robot_rlaas.env.handling_plan import NONE, UP, VERBS, goal_at, plan_of
 from robot_rlaas.env.handling_senses import WIDE_OPEN, Doors, Eyes, Sensed, next_stage
 from robot_rlaas.env.task import Look, View, poses
 from robot_rlaas.sim.starts import Flat, machines, moving, scene
@@ -28,7 +29,7 @@ def contract(cell: CellSpec) -> Contract:
 
     The task frame is that of the present stage's goal: the grasp point of the part as it was seen, or the place where
     the tool is to put it. What the robot does is one-hot by verb, not by stage: picking up the third part is the skill
-    that picked up the first.
+    that picked up the first. Force and torque are zero on an arm that has no sensor for them.
     """
     return Contract(
         observation=(
@@ -68,6 +69,7 @@ class Handling:
         task = cell.task
         self.contract, self.stages = contract(cell), (*task.labels, "done")
         self.frame, self.upright = poses(count), True
+        self._feels = load_hardware(cell.robot.hardware).topics.wrench is not None
         self._cell, self._task, self._plan = cell, task, plan_of(task)
         self._judge = Judge(task, self._plan, cell.period_s)
         self._eyes, self._doors = Eyes(task, self._plan, count, cell.period_s), Doors(task, count)
@@ -79,7 +81,8 @@ class Handling:
         self._stage, self._lost = np.zeros(count, int), np.zeros(count, int)
         self._aperture_m = np.zeros(count)
         self._phase, self.machines = np.zeros((count, len(doors))), np.ones((count, len(moving(task))))
-        self._seats = Flat(np.zeros((count, len(self._plan.seat_fixture), 3)), np.zeros((count, len(self._plan.seat_fixture))))
+        seats = len(self._plan.seat_fixture)
+        self._seats = Flat(np.zeros((count, seats, 3)), np.zeros((count, seats)))
         self._bias = np.zeros((count, len(task.parts), 3))
         self._noise = np.zeros((count, cell.horizon + 1, len(task.parts), 3))
 
@@ -122,17 +125,13 @@ class Handling:
         at = np.minimum(self.believed[ids], len(self._plan.verb) - 1)
         carries = self._plan.carries[at] & (self.believed[ids] < len(self._plan.verb))
         part = self._plan.part[at][carries]
-        grip = np.array([0.0, 0.0, 1.0]) * self._plan.grip_m[part][:, None]
+        grip = UP * self._plan.grip_m[part][:, None]
         self._eyes.carry(ids[carries], part, view.tool.measured.p[carries] - grip)
 
     def _goal(self, ids: Array) -> Flat:
         """(m,) where the tool is to be, as far as the robot knows."""
-        plan, seen = self._plan, self._eyes.seen
-        at = np.minimum(self.believed[ids], len(plan.verb) - 1)
-        part, to_part = plan.goal_part[at], plan.goal_part[at] != NONE
-        grasp = seen.p[ids, part] + np.array([0.0, 0.0, 1.0]) * plan.grip_m[part][:, None]
-        p = np.where(to_part[:, None], grasp, plan.goal.p[at])
-        return Flat(p, np.where(to_part, seen.yaw[ids, part], plan.goal.yaw[at]))
+        at = np.minimum(self.believed[ids], len(self._plan.verb) - 1)
+        return goal_at(self._plan, at, self._eyes.seen.p[ids], self._eyes.seen.yaw[ids])
 
     def _features(self, view: View, now: Truth, doors: np.ndarray) -> dict[str, Array]:
         ids, plan, row = view.ids, self._plan, np.arange(len(view.ids))
@@ -159,8 +158,8 @@ class Handling:
             "height": tool.p[:, 2:] - self._task.table_mm / 1000,
             "lead_position": rotate_back(R, view.tool.lead[:, :3]),
             "lead_rotation": rotate_back(R, view.tool.lead[:, 3:]),
-            "force": rotate(task_tool, view.wrench[:, :3]),
-            "torque": rotate(task_tool, view.wrench[:, 3:]),
+            "force": self._feels * rotate(task_tool, view.wrench[:, :3]),
+            "torque": self._feels * rotate(task_tool, view.wrench[:, 3:]),
             "aperture": np.stack([now.aperture_m, now.aperture_m - plan.width_m[part] * (part != NONE)], axis=-1),
             "last_action": view.last_action,
             "clock": np.stack([view.steps / self._cell.horizon, np.minimum(in_stage, 1.0)], axis=-1),

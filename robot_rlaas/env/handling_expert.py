@@ -6,18 +6,18 @@ from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.fixtures import Door
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.env.handling_plan import CLOSE, GRASP, MOVE, PLACE, REACH, RELEASE, VERBS
+from robot_rlaas.env.handling_plan import VERBS
 
 OVER_M = 0.004  # so near above the goal it goes down
 NEARLY_M = 0.03  # so near above the goal it waits until it is over it, instead of going up again
-ABOVE_M = 0.02  # so far below the travel height it may already go sideways
+ABOVE_M = 0.008  # so far below the travel height it may already go sideways
 YIELD = 0.75  # of the sideways lead is taken back: what is left overcomes the joints' friction
 BRAKE = 0.3  # on its way down, the lead is at most so much of the height over the goal
-TOUCH_LEAD_M = 0.003  # lead with which it touches something
+TOUCH = 0.1  # of the leash: the lead with which it touches something
 OPEN, CLOSED = 1.0, -1.0
-LOST_M = 0.004  # pads so much closer than the part is wide hold nothing
+HALF_OPEN_M = 0.004  # pads less than this wider apart than the part do not go over it
 GRIPPER_M = 0.09  # half the width of an open gripper, and a margin
-HURRY = 0.42  # of a door's open time has to be left to go through
+ENOUGH = 0.42  # of a door's open time has to be left to go through
 
 
 class HandlingExpert:
@@ -36,7 +36,8 @@ class HandlingExpert:
         self._contract, self._travel_m = contract, (task.travel_mm - task.table_mm) / 1000
         self._step_m, self._step_rad = cell.control.step_mm / 1000, np.deg2rad(cell.control.step_deg)
         self._leash_m = cell.control.leash_mm / 1000
-        self._ahead_m = max((_entry_m(task, i) for i, s in enumerate(task.stages) if s.do == "move" and s.through), default=0.0)
+        ways = [i for i, stage in enumerate(task.stages) if stage.do == "move" and stage.through]
+        self._ahead_m = max((_entry_m(task, i) for i in ways), default=0.0)
 
     def reset(self, ids: np.ndarray) -> None:
         """See `Policy.reset`."""
@@ -44,35 +45,38 @@ class HandlingExpert:
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See `Policy.act`."""
         seen = self._contract.unpack(observation)
-        position, lead, height = seen["tool_position"], seen["lead_position"], seen["height"][:, 0]
         doing = {name: seen["doing"][:, i] > 0.5 for i, name in enumerate(VERBS)}
-        lateral = np.linalg.norm(position[:, :2], axis=1)
-        beyond = seen["aperture"][:, 1]
-        over, nearly = lateral < OVER_M, lateral < NEARLY_M
-        free = height > self._travel_m - ABOVE_M
-        stays = doing["move"] | doing["reach"] | doing["place"]
-        not_open = doing["reach"] & (beyond < LOST_M)
-        target_z = np.where(over & ~not_open, -position[:, 2], self._travel_m - height)
-        target_z = np.where(nearly & ~over & ~not_open, 0.0, target_z)
-        step_xy = np.where((nearly | free)[:, None], -position[:, :2], 0.0) - YIELD * lead[:, :2]
-        wait = (seen["door"][:, 0] > 0.5) & (seen["door"][:, 2] < HURRY) & self._before(seen)
-        step_xy = np.where(wait[:, None], -lead[:, :2], step_xy)
-        braked = np.clip(BRAKE * np.abs(position[:, 2]), TOUCH_LEAD_M, self._leash_m)
-        most = np.where(over & ~doing["move"], braked, self._leash_m)
-        lead_z = np.clip(target_z, -most, most)
-        step_z = np.where(stays | doing["grasp"], lead_z, 0.0) - lead[:, 2]
-        still = ~(stays | doing["grasp"])
-        step_xy = np.where(still[:, None], -lead[:, :2], step_xy)
+        moves = doing["reach"] | doing["grasp"] | doing["move"] | doing["place"]
+        xy = np.where(moves[:, None], self._across(seen), -seen["lead_position"][:, :2])
+        z = np.where(moves, self._up_or_down(seen, doing), -seen["lead_position"][:, 2])
+        xy = xy / np.maximum(1.0, np.abs(xy).max(axis=1, keepdims=True) / self._step_m)  # shortened, not bent
         yaw = -(seen["tool_rotation"][:, 2] + seen["lead_rotation"][:, 2])
-        closed = doing["grasp"] | doing["place"] | (doing["move"] & (seen["last_action"][:, 4] < 0))
-        grip = np.where(closed, CLOSED, OPEN)
-        action = np.concatenate([step_xy, step_z[:, None]], axis=1) / self._step_m
-        rest = np.stack([yaw / self._step_rad, grip], axis=1)
-        return np.clip(np.concatenate([action, rest], axis=1), -1.0, 1.0)
+        keeps = doing["move"] & (seen["last_action"][:, -1] < 0)
+        grip = np.where(doing["grasp"] | doing["place"] | keeps, CLOSED, OPEN)
+        steps = np.concatenate([xy / self._step_m, z[:, None] / self._step_m, yaw[:, None] / self._step_rad], axis=1)
+        return np.clip(np.concatenate([steps, grip[:, None]], axis=1), -1.0, 1.0)
 
-    def _before(self, seen: dict[str, np.ndarray]) -> np.ndarray:
-        """(n,) bool: a door on the way is still ahead."""
-        return np.linalg.norm(seen["tool_position"][:, :2], axis=1) > self._ahead_m
+    def _across(self, seen: dict[str, np.ndarray]) -> np.ndarray:
+        """The step (n, 2) sideways, m: to the goal, from the travel height or near it, but not into a closing door."""
+        position, lead = seen["tool_position"][:, :2], seen["lead_position"][:, :2]
+        away = np.linalg.norm(position, axis=1)
+        free = (away < NEARLY_M) | (seen["height"][:, 0] > self._travel_m - ABOVE_M)
+        on_the_way, _, stays = seen["door"].T
+        waits = (on_the_way > 0.5) & (stays < ENOUGH) & (away > self._ahead_m)
+        step = np.where(free[:, None], -position, 0.0) - YIELD * lead
+        return np.where(waits[:, None], -lead, step)
+
+    def _up_or_down(self, seen: dict[str, np.ndarray], doing: dict[str, np.ndarray]) -> np.ndarray:
+        """The step (n,) in z, m: up to the travel height; down, slower and slower, when over the goal and open."""
+        position, lead = seen["tool_position"], seen["lead_position"][:, 2]
+        away, above = np.linalg.norm(position[:, :2], axis=1), position[:, 2]
+        opens = doing["reach"] & (seen["aperture"][:, 1] < HALF_OPEN_M)
+        down = (away < OVER_M) & ~opens
+        slow = np.clip(BRAKE * np.abs(above), TOUCH * self._leash_m, self._leash_m)
+        most = np.where((away < OVER_M) & ~doing["move"], slow, self._leash_m)
+        ahead = np.clip(np.where(down, -above, self._travel_m - seen["height"][:, 0]), -most, most)
+        waits = (away < NEARLY_M) & (away >= OVER_M) & ~opens
+        return np.where(waits, 0.0, ahead - lead)
 
 
 def _entry_m(task: HandlingTask, i: int) -> float:

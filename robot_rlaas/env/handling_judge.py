@@ -6,7 +6,7 @@ import numpy as np
 
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.control.kinematics import Pose
-from robot_rlaas.env.handling_plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan
+from robot_rlaas.env.handling_plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan, goal_at
 from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.starts import Flat
 
@@ -129,11 +129,10 @@ class Judge:
         plan, row = self._plan, np.arange(len(at))
         verb, part = plan.verb[at], plan.part[at]
         held, seated = held[row, part], self._stands_at(at, seats, now)
-        grasp = now.base[row, part] + now.up[row, part] * plan.grip_m[part][:, None]
-        goal = np.where((plan.goal_part[at] != NONE)[:, None], grasp, plan.goal.p[at])
-        near = np.linalg.norm(now.tool.p - goal, axis=-1) < plan.tolerance_m[at]
-        turn = tool_yaw(now.tool.R) - np.where(plan.goal_part[at] != NONE, now.yaw[row, part], plan.goal.yaw[at])
-        aligned = np.abs(turned(turn, plan.symmetry_rad[part])) < plan.tolerance_rad[at]
+        goal = goal_at(plan, at, now.base, now.yaw)
+        near = np.linalg.norm(now.tool.p - goal.p, axis=-1) < plan.tolerance_m[at]
+        turn = turned(tool_yaw(now.tool.R) - goal.yaw, plan.symmetry_rad[part])
+        aligned = np.abs(turn) < plan.tolerance_rad[at]
         arrived = np.zeros(len(at), bool)
         if now.openings.shape[1]:
             arrived = np.abs(now.openings[row, plan.drive[at]] - plan.drive_end[at]) < DRIVE_SHARE
@@ -154,14 +153,13 @@ class Judge:
         plan, row, end = self._plan, np.arange(len(stage)), len(self._plan.verb)
         at = np.minimum(stage, end - 1)
         verb, part = plan.verb[at], plan.part[at]
-        grasp = now.base[row, part] + now.up[row, part] * plan.grip_m[part][:, None]
-        goal = np.where((plan.goal_part[at] != NONE)[:, None], grasp, plan.goal.p[at])
+        goal = goal_at(plan, at, now.base, now.yaw)
         away = np.linalg.norm(now.base[row, part] - seats.p[row, plan.seat[plan.place[at]]], axis=-1)
         too_wide = now.aperture_m - plan.width_m[part]
         moved = np.zeros(len(at))
         if now.openings.shape[1]:
             moved = 1.0 - np.abs(now.openings[row, plan.drive[at]] - plan.drive_end[at])
-        of_way = _nearness(np.linalg.norm(now.tool.p - goal, axis=-1))
+        of_way = _nearness(np.linalg.norm(now.tool.p - goal.p, axis=-1))
         shares = {
             REACH: of_way,
             GRASP: np.clip(1.0 - np.abs(too_wide) / 0.05, 0.0, 1.0),

@@ -11,6 +11,7 @@ from robot_rlaas.sim.starts import Flat, moving, nominal, seats, standing
 VERBS = ("reach", "grasp", "move", "place", "release", "close", "open")
 REACH, GRASP, MOVE, PLACE, RELEASE, CLOSE, OPEN = range(len(VERBS))
 NONE = -1
+UP = np.array([0.0, 0.0, 1.0])
 
 
 class Plan(NamedTuple):
@@ -22,6 +23,7 @@ class Plan(NamedTuple):
         carries: (S,) bool: the part has to stay in the hand.
         goal: (S,) where the tool is to be, as far as that is known beforehand.
         goal_part: (S,) the part whose grasp point is the goal instead.
+        aside_m: (S,) so far beside it, along its y.
         place: (S,) the stage that puts the part where it stands in this one, and
         seat: (S,) index into `seat_in` of where that is.
         seat_fixture, seat_in: (seats,) the fixture, and the seat's pose in its frame.
@@ -31,7 +33,8 @@ class Plan(NamedTuple):
         drive: (S,) index into moving fixtures: which the stage closes or opens, and
         drive_end: (S,) the opening at which it has.
         told: (S + 1, moving fixtures) where vises are told to go at each stage.
-        width_m, grip_m, symmetry_rad: (parts,) what is gripped, how high above the base, and the turn that changes nothing.
+        width_m, grip_m: (parts,) what is gripped, and how high above the base.
+        symmetry_rad: (parts,) the turn that changes nothing; zero where none does.
         last_place: (parts,) the stage that puts each part where it has to stand in the end.
     """
 
@@ -40,6 +43,7 @@ class Plan(NamedTuple):
     carries: np.ndarray
     goal: Flat
     goal_part: np.ndarray
+    aside_m: np.ndarray
     place: np.ndarray
     seat: np.ndarray
     seat_fixture: np.ndarray
@@ -57,11 +61,21 @@ class Plan(NamedTuple):
     last_place: np.ndarray
 
 
+def goal_at(plan: Plan, at: np.ndarray, base: np.ndarray, yaw: np.ndarray) -> Flat:
+    """Where the tool is to be at stages (n,), if the parts' bases are there (n, parts, 3), turned by yaw (n, parts)."""
+    part, row, to_part = plan.goal_part[at], np.arange(len(at)), plan.goal_part[at] != NONE
+    turn = yaw[row, part]
+    aside = plan.aside_m[at][:, None] * np.stack([-np.sin(turn), np.cos(turn), 0.0 * turn], axis=-1)
+    grasp = base[row, part] + plan.grip_m[part][:, None] * UP + aside
+    p = np.where(to_part[:, None], grasp, plan.goal.p[at])
+    return Flat(p, np.where(to_part, turn, plan.goal.yaw[at]))
+
+
 def plan_of(task: HandlingTask) -> Plan:
     """The tables of a task."""
     parts = [p.name for p in task.parts]
     names = list(seats(task))
-    found = list(seats(task).values()) or [(0, Flat(np.zeros(3), np.zeros(())))]  # none at all: there is no stage for it
+    found = list(seats(task).values()) or [(0, Flat(np.zeros(3), np.zeros(())))]  # without any, no stage asks for one
     doors = [f.name for f in task.fixtures if isinstance(f, Door)]
     labels, stages = task.labels, task.stages
     about, place, seat = _parts_and_seats(task, parts, names)
@@ -74,6 +88,7 @@ def plan_of(task: HandlingTask) -> Plan:
         carries=np.array([stage.do in ("move", "place") and part >= 0 for stage, part in zip(stages, about)]),
         goal=goal,
         goal_part=goal_part,
+        aside_m=np.array([task.grip.aside_mm / 1000 * (stage.do == "reach") for stage in stages]),
         place=place,
         seat=seat,
         seat_fixture=np.array([fixture for fixture, _ in found], int),
@@ -127,7 +142,7 @@ def _goals(task: HandlingTask, about: np.ndarray, seat: np.ndarray) -> tuple[Fla
         elif stage.do in ("place", "release"):
             fixture, inside = found[seat[i]]
             at = nominal(standing(task)[fixture]).at(inside).p
-            at = at + (0, 0, task.parts[about[i]].grip_mm / 1000)
+            at = at + task.parts[about[i]].grip_mm / 1000 * UP
             turn = _turn(task, found, int(seat[i]))
         elif stage.do in ("close", "open") and p:
             at, to_part = p[-1], goal_part[-1] >= 0

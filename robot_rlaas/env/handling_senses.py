@@ -1,10 +1,10 @@
-"""What a robot in a handling cell can know: where a camera saw the parts, whether a door is open, which stage it is at."""
+"""What a robot in a handling cell can know: where a camera saw parts, whether a door is open, which stage it is at."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from robot_rlaas.cell.fixtures import Door, Vise
+from robot_rlaas.cell.fixtures import Door, Tray
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.env.handling_judge import DRIVE_SHARE, WIDTH_M, Truth, tool_yaw, turned
@@ -29,6 +29,8 @@ class Eyes:
         self._late = round(sight.latency_s / period_s)
         self._past = np.zeros((count, self._late + 1, parts, 4))
         self._hidden_m, self._symmetry = sight.hidden_mm / 1000, plan.symmetry_rad
+        trays = {f.name: np.deg2rad(f.yaw_deg) for f in task.fixtures if isinstance(f, Tray)}
+        self._usual_yaw = np.array([trays[part.start] for part in task.parts])
         self._noise = np.array([sight.noise_mm / 1000, sight.noise_mm / 1000, np.deg2rad(sight.noise_deg)])
         self.seen = Flat(np.zeros((count, parts, 3)), np.zeros((count, parts)))
 
@@ -51,7 +53,7 @@ class Eyes:
         self._past[ids[first]] = taken[first][:, None]
         late, off = self._past[ids, 0], bias + self._noise * noise
         xyz = late[..., :3] + np.concatenate([off[..., :2], 0.0 * off[..., :1]], axis=-1)
-        before = np.where(first[:, None], 0.0, self.seen.yaw[ids])
+        before = np.where(first[:, None], self._usual_yaw, self.seen.yaw[ids])
         yaw = before + turned(late[..., 3] + off[..., 2] - before, self._symmetry)
         in_sight = np.linalg.norm(now.base - now.tool.p[:, None], axis=-1) > self._hidden_m
         fresh = in_sight | first[:, None]
@@ -103,7 +105,7 @@ class Sensed(NamedTuple):
 
 
 def next_stage(plan: Plan, stage: np.ndarray, sensed: Sensed) -> np.ndarray:
-    """The stage (m,) that the robot takes itself to be at, from the one before; past the last when it takes all for done."""
+    """The stage (m,) that the robot takes itself to be at, from the one before; past the last if it takes all for done."""
     end = len(plan.verb)
     at = np.minimum(stage, end - 1)
     verb, width = plan.verb[at], plan.width_m[plan.part[at]]

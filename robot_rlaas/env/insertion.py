@@ -21,7 +21,7 @@ DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points strai
 SEARCH_PERIOD_S = 0.6
 TOUCH_N, TOUCH_HEIGHT_M = 5.0, 0.006  # a force on a tool so low over the plate is its first touch
 LATERAL_SCALES_M = (0.01, 0.002)  # the way to the hole, and the search for it
-STAGES = ("approach", "search", "insert", "done")
+STAGES: tuple[str, ...] = ("approach", "search", "insert", "done")
 
 
 def contract(cell: CellSpec) -> Contract:

@@ -112,7 +112,7 @@ def _maps(episodes: dict[str, Any], failed: set[int]) -> list[Chart]:
 
 
 def _other_maps(episodes: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Of what has a name of its own, in a handling cell: where it lay, how wrong that was seen, how far it stood off."""
+    """Of what has a name of its own in a handling cell: where it lay, how wrong it was seen, how far it stood off."""
     found, own = [], {name for name, _, _ in MAPS}
     for name in (key.removesuffix("_x_mm") for key in episodes if key.endswith("_x_mm")):
         thing, _, what = name.rpartition("_")
@@ -154,7 +154,8 @@ def _axis(contrast: dict[str, Any]) -> str:
 
 
 def _failures(clusters: list[dict[str, Any]]) -> list[FailureRow]:
-    end_s = max([h["highest"] for c in clusters for key, h in c["history"].items() if h and key.endswith("_s")] or [1.0])
+    spreads = (h for c in clusters for key, h in c["history"].items() if h and key.endswith("_s"))
+    end_s = max([h["highest"] for h in spreads] or [1.0])
     end_s, rows = 1.05 * max(end_s, 1e-9), []
     for cluster in clusters:
         numbers, more = cluster["episodes"][:MOST_EPISODES], len(cluster["episodes"]) - MOST_EPISODES

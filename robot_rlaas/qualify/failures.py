@@ -83,7 +83,7 @@ class Cluster(NamedTuple):
 
 
 def failure_kind(cell: CellSpec, outcome: Outcome) -> str | None:
-    """The kind of failure, by the first that holds: keep-out, not done, force, pressed too long, slow. None for none."""
+    """The kind of failure, by the first that holds: keep-out, not done, force, pressed for long, slow. None for none."""
     need = cell.requirements
     if outcome.keep_out:
         return "keep_out"

@@ -7,7 +7,6 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import Any, NamedTuple
 
-import mujoco
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
@@ -16,9 +15,9 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.task import expert_of
 from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.geometry import quaternion
 from robot_rlaas.sim.model import Workcell
-from robot_rlaas.sim.scenery import dress
-from robot_rlaas.sim.shapes import mirror, shapes
+from robot_rlaas.sim.shapes import Scene, Shape
 from robot_rlaas.sim.variation import Draw, draw
 
 LOOPBACK = "127.0.0.1"
@@ -104,9 +103,8 @@ def _server(port: int, label: str) -> Iterator[Any]:
         raise InputError("the 3D page needs viser", fix="pip install 'robot_rlaas[view]'") from error
     with redirect_stdout(StringIO()):  # it has a banner of its own
         server = viser.ViserServer(LOOPBACK, port, label, verbose=False)
-    server.gui.configure_theme(
-        control_layout="collapsible", control_width="large", show_logo=False, show_share_button=False
-    )
+    server.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
+    server.gui.main_panel.dock_right()
     try:
         yield server
     except KeyboardInterrupt:
@@ -123,22 +121,16 @@ class _World:
         self.cell, self.workcell, self.seeds = cell, workcell, Seeds(seed, Space.SHOW)
         self._backend = CpuBackend(workcell, cell, 1, nthread=1)
         self.env = BatchEnv(cell, workcell, self._backend, self.seeds, restart=False)
-        self._model = dress(workcell.spec).compile()
-        self._data = mujoco.MjData(self._model)
-        mujoco.mj_forward(self._model, self._data)
-        self._views = {view: self._view(view) for view in VIEWS}
-        self._server = server
+        self._scene, self._server = Scene(workcell), server
+        self._views = {view: self._scene.view(view) for view in VIEWS}
         server.scene.set_up_direction("+z")
         self.look(server.initial_camera, VIEWS[0])
-        self._frames = [self._body(i) for i in range(self._model.nbody)]
-        for i, shape in enumerate(shapes(self._model)):
+        self._frames = [server.scene.add_frame(f"/body_{i}", show_axes=False) for i in range(len(self._scene.bodies))]
+        for i, shape in enumerate(self._scene.shapes):
             self._add(f"/body_{shape.body}/shape_{i}", shape)
         self._seen = server.scene.add_frame("/as_observed", axes_length=0.05, axes_radius=0.0015)
 
-    def _body(self, i: int) -> Any:
-        return self._server.scene.add_frame(f"/body_{i}", show_axes=False)
-
-    def _add(self, name: str, shape: Any) -> None:
+    def _add(self, name: str, shape: Shape) -> None:
         *rgb, alpha = shape.rgba
         self._server.scene.add_mesh_simple(
             name,
@@ -148,12 +140,6 @@ class _World:
             opacity=alpha if alpha < 1 else None,
             flat_shading=not shape.smooth,
         )
-
-    def _view(self, camera: str) -> tuple[np.ndarray, np.ndarray]:
-        """Where a camera of the model is, and the point of its axis that is nearest to the middle of the cell."""
-        i = self._model.camera(camera).id
-        position, forward = self._data.cam_xpos[i], -self._data.cam_xmat[i].reshape(3, 3)[:, 2]
-        return position, position + forward * float((self._model.stat.center - position) @ forward)
 
     def look(self, camera: Any, view: str) -> None:
         """Let a camera of the page look as one of the model does."""
@@ -168,12 +154,10 @@ class _World:
 
     def show(self) -> None:
         """Move everything on the page to where it is now."""
-        mirror(self._model, self._data, self._backend, 0)
-        seen, quaternion = self.env.task.frame, np.zeros(4)
-        mujoco.mju_mat2Quat(quaternion, seen.R[0].flatten())
+        seen, poses = self.env.task.frame, self._scene.poses(self._backend)
         with self._server.atomic():
-            self._seen.position, self._seen.wxyz = seen.p[0], quaternion
-            for frame, position, wxyz in zip(self._frames, self._data.xpos, self._data.xquat):
+            self._seen.position, self._seen.wxyz = seen.p[0], quaternion(seen.R[0])
+            for frame, position, wxyz in zip(self._frames, *poses):
                 frame.position, frame.wxyz = position, wxyz
 
 

@@ -55,7 +55,11 @@ def check(cell: CellSpec, path: Path) -> tuple[Workcell, list[Finding]]:
 def _insertion(cell: CellSpec, workcell: Workcell) -> list[Finding]:
     findings = [_reach(cell, workcell), _nothing_touches(cell, workcell)]
     height = _above_plate(cell, workcell)
-    return [findings[0], findings[1]._replace(figure=f"{findings[1].figure}, {height * 1000:.0f} mm above the plate"), _time(cell)]
+    return [
+        findings[0],
+        findings[1]._replace(figure=f"{findings[1].figure}, {height * 1000:.0f} mm above the plate"),
+        _time(cell),
+    ]
 
 
 def _handling(cell: CellSpec, workcell: Workcell) -> list[Finding]:

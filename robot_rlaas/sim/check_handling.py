@@ -22,7 +22,7 @@ DOWN = np.diag([1.0, -1.0, -1.0])
 
 
 class Goal(NamedTuple):
-    """A pose that the tool has to take: what for, by which key of the cell file, where (3,) in m, and its turn in rad."""
+    """A pose of the tool: what it is for, the key of the cell file behind it, where (3,) in m, and its turn in rad."""
 
     what: str
     key: str
@@ -47,7 +47,7 @@ def goals(task: HandlingTask) -> Iterator[Goal]:
         elif stage.do == "place":
             number, inside = found[stage.at]
             at = nominal(standing(task)[number]).at(inside)
-            p = at.p + (0, 0, parts[stage.part].grip_mm / 1000)
+            p = at.p + np.array([0.0, 0.0, parts[stage.part].grip_mm / 1000])
             key = f"task.fixtures.{fixtures[stage.at.split('.')[0]][0]}.at_mm"
             for height in (p, _lifted(task, p)):
                 yield Goal(f"'{stage.part}' at '{stage.at}'", key, height, float(at.yaw))

@@ -1,4 +1,4 @@
-"""What moves in a cell besides the arm: the gripper, vises, doors. Each is told an opening and goes there at its speed."""
+"""What moves in a cell besides the arm: gripper, vises, doors. Each is told an opening and goes there at its speed."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ APERTURES = 65  # openings at which the gap between the pads is measured, from c
 
 
 class _Joints(NamedTuple):
-    """The joints that drives turn or slide: where they are in qpos, whose drive's they are, and their share of its way."""
+    """The joints that drives move: where they are in qpos, whose drive's they are, and their share of its way."""
 
     adr: np.ndarray
     drive: np.ndarray

@@ -1,5 +1,7 @@
 """Geometry that several kinds of cells are built from."""
 
+from typing import Any
+
 import mujoco
 import numpy as np
 
@@ -11,7 +13,7 @@ CHAMFER, INSIDE, BRIGHT, DARK = (
     (0.74, 0.76, 0.78, 1),
     (0.13, 0.14, 0.16, 1),
 )
-NO_CONTACT = {"contype": 0, "conaffinity": 0}
+NO_CONTACT: dict[str, Any] = {"contype": 0, "conaffinity": 0}
 FIRM = {"solref": (0.01, 1), "solimp": (0.95, 0.99, 0.0005, 0.5, 2)}
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 CAPSULE = mujoco.mjtGeom.mjGEOM_CAPSULE

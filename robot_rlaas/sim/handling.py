@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from robot_rlaas.cell.fixtures import Door, Kit, Tray, Vise
-from robot_rlaas.cell.handling import Cylinder, HandlingTask
+from robot_rlaas.cell.handling import Cylinder, Grip, HandlingTask
 from robot_rlaas.sim.geometry import BOX, BRASS, BRIGHT, CYLINDER, ENVIRONMENT, FIRM, HELD, NO_CONTACT, fixture, hole
 from robot_rlaas.sim.starts import nominal, standing
 
@@ -14,6 +14,7 @@ FREE = ENVIRONMENT | HELD  # a free part touches everything: the gripper, what s
 ROUND_SIDES = 8  # of a round pocket
 FLOOR_M = 0.004  # of trays and kits
 ROLLING = (0.005, 0.0001)  # torsional and rolling friction, m
+PEDESTAL_M = (0.06, 0.05)  # half the extent of what an arm stands on above a table that lies lower
 GAP_M = 0.0005  # a part starts so much above what it stands on
 GUARD_PITCH_M = 0.045  # between the points of the tool that must stay out of keep-out boxes
 COLOURS = (BRASS, (0.28, 0.50, 0.72, 1), (0.36, 0.62, 0.45, 1), (0.75, 0.36, 0.30, 1))
@@ -30,7 +31,10 @@ def add(spec: mujoco.MjSpec, task: HandlingTask) -> None:
     """
     grasp = spec.site("tool/grasp")
     grasp.parent.add_site(name="tip", pos=grasp.pos, quat=grasp.quat, group=4)
-    _set_force(spec, task.grip.force_share)
+    _set_gripper(spec, task.grip)
+    if task.table_mm < 0:
+        height = -task.table_mm / 1000
+        fixture(spec.worldbody, BOX, (0, 0, -height / 2), (*PEDESTAL_M, height / 2))
     for thing in standing(task):
         at = nominal(thing)
         body = spec.worldbody.add_body(name=thing.name, mocap=True, pos=at.p, quat=_about_z(float(at.yaw)))
@@ -43,9 +47,11 @@ def add(spec: mujoco.MjSpec, task: HandlingTask) -> None:
         _add_part(spec, part, shapes.index((part.shape, *part.size_mm)))
 
 
-def _set_force(spec: mujoco.MjSpec, share: float) -> None:
+def _set_gripper(spec: mujoco.MjSpec, grip: Grip) -> None:
     """A gripper's force is set apart from its speed: the fingers' damping follows the force."""
-    gripper = spec.actuator("tool/gripper")
+    gripper, share = spec.actuator("tool/gripper"), grip.force_share
+    closed, open_ = gripper.ctrlrange
+    gripper.ctrlrange = (closed, closed + grip.open_share * (open_ - closed))
     gripper.forcerange = share * np.array(gripper.forcerange)
     for joint in spec.joints:
         if joint.name.startswith("tool/"):
@@ -146,10 +152,11 @@ def _about_z(yaw_rad: float) -> np.ndarray:
 def views(task: HandlingTask) -> dict[str, tuple[Any, Any, float]]:
     """Cameras by name: where each is, what it looks at, and its field of view in degrees."""
     at = np.array([f.at_mm for f in standing(task)]) / 1000
-    middle, span = (at.min(0) + at.max(0)) / 2, float(np.ptp(at, axis=0).max()) + 0.30
+    middle, span = (at.min(0) + at.max(0)) / 2, float(np.ptp(at, axis=0).max()) + 0.26
+    arm_side, above = middle * (0.62, 0.9, 1.0), np.array([0.0, 0.0, 1.0])
     return {
-        "cell": (middle + (1.75, -0.95, 1.05) * np.array(span), middle * (0.62, 0.9, 1) + (0, 0, 0.13), 31),
-        "close": (middle + (1.05, -0.55, 0.75) * np.array(span), middle + (0, 0, 0.03), 33),
+        "cell": (middle + span * np.array([1.75, -0.95, 1.05]), arm_side + 0.13 * above, 31),
+        "close": (middle + span * np.array([1.05, -0.55, 0.75]), middle + 0.03 * above, 33),
     }
 
 

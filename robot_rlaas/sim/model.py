@@ -1,7 +1,5 @@
 """From a cell to a MuJoCo model: arm, tool, what the task is about, surroundings, sensors."""
 
-import re
-from pathlib import Path
 from typing import NamedTuple
 
 import mujoco
@@ -15,6 +13,7 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.sim import handling, insertion
+from robot_rlaas.sim.arms import load_arm, load_model
 from robot_rlaas.sim.geometry import ENVIRONMENT, HELD
 
 TIMESTEP_S = 0.005
@@ -47,9 +46,9 @@ def build(cell: CellSpec) -> Workcell:
         InputError: if a shipped file is missing or the model does not compile.
     """
     assets = data_dir("sim_assets")
-    spec = _load(find(cell.robot.arm, assets / "arms", ".xml"))
-    tool = _load(find(cell.robot.tool, assets / "tools", ".xml"))
     profile = load_hardware(cell.robot.hardware)
+    spec = load_arm(cell.robot.arm, profile.joints)
+    tool = load_model(find(cell.robot.tool, assets / "tools", ".xml"))
     _options(spec)
     spec.attach(tool, prefix="tool/", site=spec.site("flange"))
     fingertip = spec.site("tool/fingertip").pos
@@ -91,20 +90,6 @@ def build(cell: CellSpec) -> Workcell:
         )
     chain = serial_chain(model, profile.joints, "tip")
     return Workcell(spec, model, chain, _envelope(cell, profile, chain, _guarded_m(cell, model, fingertip[2])), profile)
-
-
-def _load(path: Path) -> mujoco.MjSpec:
-    """Parse and compile a model alone, so that an error names its own file."""
-    try:
-        spec = mujoco.MjSpec.from_file(str(path))
-        spec.copy().compile()
-    except ValueError as error:
-        quoted = re.findall(r"'([^']+)'", str(error))
-        lines = path.read_text(errors="replace").splitlines()
-        line = next((i for i, text in enumerate(lines, 1) if any(q in text for q in quoted)), None)
-        fix = "put the file where the model expects it, or correct its name" if "opening file" in str(error) else ""
-        raise InputError(f"not a usable model: {error}", file=path, line=line, fix=fix) from error
-    return spec
 
 
 def _options(spec: mujoco.MjSpec) -> None:
@@ -169,7 +154,7 @@ def _add_camera(spec: mujoco.MjSpec, name: str, position, target, fovy: float) -
 
 
 def _add_sensors(spec: mujoco.MjSpec, arm_joints: int) -> None:
-    """Wrist wrench, what the robot feels; net contact force, what the part feels; where all drives but the arm's are."""
+    """Wrist wrench, what the robot feels; net contact force, what the part feels; where the other drives are."""
     wrist = dict(objtype=mujoco.mjtObj.mjOBJ_SITE, objname="tool/wrist")
     spec.add_sensor(name="wrist_force", type=mujoco.mjtSensor.mjSENS_FORCE, **wrist)
     spec.add_sensor(name="wrist_torque", type=mujoco.mjtSensor.mjSENS_TORQUE, **wrist)
@@ -192,11 +177,13 @@ def _delay_room(spec: mujoco.MjSpec, arm_joints: int, exact: bool) -> None:
 
 
 def serial_chain(model: mujoco.MjModel, joints: tuple[str, ...], site: str) -> SerialChain:
-    """Read the kinematics from the model at its zero position; every joint turns about the z axis of its frame."""
+    """Read the kinematics from the model at its zero position; a joint's frame turns about its own z axis."""
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     ids = [model.joint(name).id for name in joints]
-    frames = [(data.xmat[model.jnt_bodyid[j]].reshape(3, 3), data.xanchor[j]) for j in ids]
+    frames = [
+        (data.xmat[model.jnt_bodyid[j]].reshape(3, 3) @ _upright(model.jnt_axis[j]), data.xanchor[j]) for j in ids
+    ]
     tool = (data.site(site).xmat.reshape(3, 3), data.site(site).xpos)
     R, p, before = [], [], (np.eye(3), np.zeros(3))
     for frame in [*frames, tool]:
@@ -206,6 +193,14 @@ def serial_chain(model: mujoco.MjModel, joints: tuple[str, ...], site: str) -> S
     limits = model.jnt_range[ids]
     k = len(joints)
     return SerialChain(joints, np.array(R[:k]), np.array(p[:k]), R[k], p[k], limits[:, 0].copy(), limits[:, 1].copy())
+
+
+def _upright(axis: np.ndarray) -> np.ndarray:
+    """A rotation (3, 3) that takes z to this axis; none for z itself."""
+    quat, R = np.zeros(4), np.zeros(9)
+    mujoco.mju_quatZ2Vec(quat, axis)
+    mujoco.mju_quat2Mat(R, quat)
+    return R.reshape(3, 3)
 
 
 def _envelope(cell: CellSpec, profile: HardwareProfile, chain: SerialChain, guarded_m: np.ndarray) -> Envelope:

@@ -6,6 +6,8 @@ import mujoco
 import numpy as np
 
 from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.model import Workcell
+from robot_rlaas.sim.scenery import dress
 
 SHOWN_GROUPS = 3  # MuJoCo's viewers hide the groups from here on
 SIDES = 24  # of what is round
@@ -29,6 +31,33 @@ class Shape(NamedTuple):
     faces: np.ndarray
     rgba: tuple[float, ...]
     smooth: bool
+
+
+class Scene:
+    """A workcell as a viewer shows it, and where its bodies are.
+
+    Attributes:
+        bodies: their names; a shape's `body` is an index of it.
+        shapes: what there is to show.
+    """
+
+    def __init__(self, workcell: Workcell) -> None:
+        self._model = dress(workcell.spec).compile()
+        self._data = mujoco.MjData(self._model)
+        mujoco.mj_forward(self._model, self._data)
+        self.bodies = tuple(self._model.body(i).name for i in range(self._model.nbody))
+        self.shapes = shapes(self._model)
+
+    def poses(self, backend: CpuBackend, simulation: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (bodies, 3) m and quaternions (bodies, 4), wxyz, in a simulation of this workcell."""
+        mirror(self._model, self._data, backend, simulation)
+        return self._data.xpos, self._data.xquat
+
+    def view(self, camera: str) -> tuple[np.ndarray, np.ndarray]:
+        """Where a camera is (3,), and the point (3,) of its axis that is nearest to the middle of the cell, m."""
+        i = self._model.camera(camera).id
+        position, forward = self._data.cam_xpos[i], -self._data.cam_xmat[i].reshape(3, 3)[:, 2]
+        return position.copy(), position + forward * float((self._model.stat.center - position) @ forward)
 
 
 def shapes(model: mujoco.MjModel) -> list[Shape]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hidden_plant import RATE_HZ, follow, write_mcap
 
-from robot_rlaas.calibrate.servo.excite import Excitation, excitation
+from robot_rlaas.calibrate.servo.excite import Excitation, excitation, multisine
 from robot_rlaas.cell.hardware import Plant
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.sim.model import Workcell, build
@@ -31,7 +31,10 @@ def home_rad(cell) -> np.ndarray:
 def motions(workcell, cell, home_rad) -> tuple[Excitation, Excitation]:
     """One to fit, one to judge on."""
     rng = np.random.default_rng(3)
-    return tuple(excitation(workcell, home_rad, seconds, cell.control.rate_hz, rng) for seconds in (12.0, 6.0))
+    return tuple(
+        excitation(workcell, home_rad, seconds, cell.control.rate_hz, rng, kinds=kinds)
+        for seconds, kinds in ((12.0, None), (6.0, (multisine,)))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from robot_rlaas.deploy.ros.definitions import definition
 from robot_rlaas.sim.model import Workcell
 
 RATE_HZ, TICK_S = 100, 0.01
+SLOW_RAD_S = 0.1
 LINEAR = 1  # delays that are no multiple of the time step are what they say, not rounded up
 START_NS = 1_790_000_000 * 10**9
 
@@ -26,15 +27,19 @@ class Motion(NamedTuple):
     command_rad: np.ndarray
 
 
-def follow(workcell: Workcell, plant: Plant, setpoints: np.ndarray, rng: np.random.Generator) -> Motion:
-    """What the plant measures at every tick while it follows setpoints (T, 6) from rest."""
+def follow(
+    workcell: Workcell, plant: Plant, setpoints: np.ndarray, rng: np.random.Generator, slow_Nm: float | np.ndarray = 0.0
+) -> Motion:
+    """What the plant measures at every tick while it follows setpoints (T, 6) from rest.
+
+    `slow_Nm` is friction that only a joint at rest has; it fades within SLOW_RAD_S, as Stribeck's does.
+    """
     model = workcell.spec.compile()
     gain = model.actuator_gainprm[:, 0] * plant.servo_gain_scale
     model.actuator_gainprm[:, 0], model.actuator_biasprm[:, 1] = gain, -gain
     model.dof_damping[:] *= plant.joint_damping_scale
     model.actuator_biasprm[:, 2] *= plant.joint_damping_scale
     model.dof_armature[:] *= plant.armature_scale
-    model.dof_frictionloss[:] = plant.joint_friction_Nm
     model.actuator_delay[:] = plant.command_delay_s
     model.actuator_history[:, 1] = LINEAR
     payload = model.body("payload").id
@@ -50,6 +55,7 @@ def follow(workcell: Workcell, plant: Plant, setpoints: np.ndarray, rng: np.rand
         measured.append(data.qpos.copy())
         data.ctrl[:] = setpoint
         for _ in range(round(TICK_S / model.opt.timestep)):
+            model.dof_frictionloss[:] = plant.joint_friction_Nm + slow_Nm * np.exp(-((data.qvel / SLOW_RAD_S) ** 2))
             mujoco.mj_step(model, data)
     noise = plant.joint_noise_rad * rng.standard_normal(setpoints.shape)
     return Motion(TICK_S * np.arange(len(setpoints)), np.array(measured) + noise, setpoints)

@@ -19,6 +19,19 @@ def test_predicts_what_the_whole_cell_does(workcell, motions, hidden):
     assert np.sqrt(np.mean((arm.predict(log, arm.nominal())[0] - log.q_rad) ** 2)) > 1e-3
 
 
+def test_friction_that_falls_with_speed_is_simulated_as_the_whole_cell_does(workcell, motions, hidden):
+    quiet, slow_Nm = hidden.model_copy(update={"joint_noise_rad": 0.0}), 0.8 * np.array(hidden.joint_friction_Nm)
+    motion = follow(workcell, quiet, motions[1].setpoints(RATE_HZ), np.random.default_rng(0), slow_Nm)
+    log = JointLog(motion.time_s, motion.q_rad, motion.time_s, motion.command_rad)
+    arm = Arm(workcell)
+    error_rad = np.abs(arm.predict(log, truth(hidden), slow_Nm[None])[0] - log.q_rad)
+    assert error_rad.max() < 5e-5
+    without = np.abs(arm.predict(log, truth(hidden))[0] - log.q_rad)
+    assert without.max() > 3 * error_rad.max()
+    nothing = arm.predict(log, truth(hidden), np.zeros((1, 6)))
+    np.testing.assert_allclose(nothing, arm.predict(log, truth(hidden)), atol=1e-12)
+
+
 def test_many_sets_at_once_are_each_alone(workcell, motions, hidden):
     setpoints = motions[1].setpoints(RATE_HZ)[:200]
     time_s = np.arange(200) / RATE_HZ

@@ -50,9 +50,13 @@ def test_intervals_contain_the_truth(calibrated, hidden):
 def test_says_what_the_log_cannot_tell(calibrated):
     """Nothing else moves when the last joint turns about the tool's own axis: only ratios show."""
     unknown = {(e.name, e.joint) for e in calibrated[0].estimates if not e.identifiable}
-    assert ("servo_gain_scale", "wrist_3_joint") in unknown
+    assert {("armature_scale", "wrist_3_joint"), ("joint_damping_scale", "wrist_3_joint")} <= unknown
     assert ("command_delay_s", None) not in unknown
     assert len(unknown) < 10
+
+
+def test_nothing_is_unmodelled_where_the_model_is_the_arm(calibrated):
+    assert calibrated[0].unmodelled == ()
 
 
 def test_heldout_error_falls_to_the_noise(calibrated):

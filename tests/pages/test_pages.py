@@ -20,12 +20,12 @@ from robot_rlaas.pages.qualification import qualification_page
 from robot_rlaas.qualify.claims import Plan, judge
 from robot_rlaas.qualify.clips import clip
 from robot_rlaas.qualify.failures import clusters
-from robot_rlaas.qualify.words import AXES, HISTORY
 from robot_rlaas.qualify.fresh import freshness
 from robot_rlaas.qualify.held_out import EVERYTHING, SHAPE
 from robot_rlaas.qualify.report import PolicyIdentity, build_report
 from robot_rlaas.qualify.statistics import proportion
 from robot_rlaas.qualify.trials import stream
+from robot_rlaas.qualify.words import AXES, HISTORY
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 from robot_rlaas.sim.render import RenderingUnavailable, write_video

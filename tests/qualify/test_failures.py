@@ -15,8 +15,8 @@ from robot_rlaas.qualify.failures import (
     failure_kind,
     starts_json,
 )
-from robot_rlaas.qualify.words import COMBINED_AXES, FAILURE_KINDS, PHRASES, combined_axes
 from robot_rlaas.qualify.trials import START_AXES, Trial, run_trials, starts_of
+from robot_rlaas.qualify.words import COMBINED_AXES, FAILURE_KINDS, PHRASES, combined_axes
 from robot_rlaas.sim.variation import draw
 
 SEEDS = Seeds(3, Space.QUALIFY, (17, 4))

@@ -52,6 +52,23 @@ def test_without_viser_it_says_what_to_install(cell, workcell, monkeypatch: pyte
         viewer.serve(cell, workcell, 8080, 0, print)
 
 
+def test_a_draw_moves_what_it_is_about(cell, workcell) -> None:
+    pytest.importorskip("viser")
+    with viewer._server(18090, "test") as server:
+        world = viewer._World(server, cell, workcell, 0)
+        start = draw(cell, world.seeds, np.array([5]))
+        frame = dict(zip(world._scene.bodies, world._frames))
+        world.put(start)
+        home = frame["tool/hand"].position.copy()
+        hole = np.array(cell.task.plate.top_mm[:2]) / 1000 + start.plate_xy_m[0]
+        np.testing.assert_allclose(frame["plate"].position[:2], hole, atol=1e-9)
+        np.testing.assert_allclose(world._seen.position[:2], hole + start.bias_xy_m[0], atol=1e-9)
+        world.put(start, np.deg2rad(cell.robot.home_deg) + np.array([0.1, 0, 0, 0, 0, 0]))
+        turned = frame["tool/hand"].position
+        angle = np.arctan2(turned[1], turned[0]) - np.arctan2(home[1], home[0])
+        assert angle == pytest.approx(0.1, abs=1e-6), "the first joint turns the hand about the base"
+
+
 @pytest.fixture
 def page() -> Iterator[tuple[subprocess.Popen, str]]:
     """`rlaas cell show --web`, and the address that it tells."""
@@ -95,12 +112,12 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=39)
 
-    def wait(self, script: str, holds: Callable[[Any], object], seconds: float = 60) -> Any:
+    def wait(self, script: str, holds: Callable[[Any], object], seconds: float = 120) -> Any:
         """The value of some JavaScript, as soon as it is as it should be."""
         end = time.monotonic() + seconds
         while not holds(value := self.run(script)):
             assert time.monotonic() < end, value
-            time.sleep(0.2)
+            time.sleep(0.5)
         return value
 
 
@@ -122,7 +139,7 @@ SLIDERS = "[...document.querySelectorAll('[role=slider]')]"
 
 
 def test_somebody_turns_a_knob_and_watches_the_expert(page, browser: Browser) -> None:
-    process, address = page
+    _, address = page
     text = browser.wait(TEXT, lambda text: text and "wrist_3_joint" in text)
     cell = load_cell("peg_insertion")
     for label in (cell.description, *(knob.label for knob in viewer.knobs(cell)), "Play the scripted expert"):
@@ -131,9 +148,8 @@ def test_somebody_turns_a_knob_and_watches_the_expert(page, browser: Browser) ->
     before = float(browser.run(value))
     browser.run(f"{SLIDERS}[0].focus()")
     browser.press("ArrowRight")
-    assert browser.wait(value, lambda now: float(now) > before)
+    browser.wait(value, lambda now: float(now) > before)
     browser.run("[...document.querySelectorAll('button')].find(b => b.innerText.startsWith('Play')).click()")
-    browser.wait(TEXT, lambda text: re.search(r"^(search|insert), ", text, re.MULTILINE))
     browser.wait(TEXT, lambda text: re.search(r"^done, [\d.]+ s, at most \d+ N", text, re.MULTILINE))
     assert {url.split(":")[0] for url in browser.asked} <= {"http", "data", "blob"}
     assert all(url.startswith(address) for url in browser.asked if url.startswith("http"))

@@ -97,5 +97,5 @@ def test_what_cannot_be_built_is_refused(tmp_path) -> None:
 def test_an_arm_of_seven_joints_needs_seven_angles() -> None:
     cell = load_cell("connector_mating")
     short = cell.model_copy(update={"robot": cell.robot.model_copy(update={"home_deg": cell.robot.home_deg[:6]})})
-    with pytest.raises(InputError, match="6 angles.*7 joints"):
+    with pytest.raises(InputError, match=r"6 angles.*7 joints"):
         build(short)

@@ -32,7 +32,7 @@ TONES = 12
 TONE_RAD = 0.003  # of the fastest tone, and
 STEP_RAD = (0.02, 0.2)  # of the random steps: only their ratio counts, the limits set the size
 STEP_S = (0.5, 1.5)
-SWEEP_HZ, SWEEP_CYCLES = 1.5, 3  # about, and at least: a log of fewer reversals is refused
+SWEEP_HZ, SWEEP_CYCLES = 1.5, 4  # about, and at least: a log of fewer reversals is refused
 SWEEP_RAD = 0.1  # before it is scaled to the limits
 NOISE_RAD = 1e-4  # of the log that a candidate is expected to give
 SHARE = 0.9  # of the limits of speed and acceleration
@@ -40,7 +40,7 @@ TORQUE_SHARE = 0.7  # of the torque limits: a real servo may need more than the 
 MARGIN_M = 0.01  # kept from the tool to the plate's upper face and to keep-out boxes
 
 
-Kind = Callable[[int, float, int, np.random.Generator], np.ndarray]  # samples, period_s, joints -> (samples, joints)
+Kind = Callable[[np.ndarray, float, int, np.random.Generator], np.ndarray]  # see `sweep`
 
 
 class Excitation(NamedTuple):
@@ -95,7 +95,7 @@ def excitation(
     path, part = _lift(workcell, home_rad, round(duration_s * rate_hz), period)
     arm = Arm(workcell)
     draws = islice(cycle(kinds or (multisine, sweep)), candidates)
-    swings = (part[:, None] ** 2 * draw(len(part), period, len(home_rad), rng) for draw in draws)
+    swings = (draw(part, period, len(home_rad), rng) for draw in draws)
     motions = [motion for swing in swings if (motion := _fitted(workcell, arm, rate_hz, path, swing))]
     if not motions:
         fix = "move robot.home_deg away from plate, boxes and joint limits"
@@ -170,21 +170,32 @@ def _lift(workcell: Workcell, home_rad: np.ndarray, count: int, period_s: float)
     return home_rad + way * part[:, None], part
 
 
-def sweep(count: int, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
-    """One joint after the other, in random order, swings there and back (count, joints), rad; the others rest."""
-    share = np.arange(count) / (count - 1) * joints
-    cycles = max(SWEEP_CYCLES, round(SWEEP_HZ * count * period_s / joints))
-    swings = np.zeros((count, joints))
+def sweep(part: np.ndarray, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
+    """One joint after the other, in random order, swings there and back while the others rest.
+
+    Args:
+        part: (N,) how far up the arm is, from 0 to 1.
+        period_s: between two samples.
+        joints: how many.
+        rng: in which order.
+
+    Returns:
+        (N, joints), rad; zero where the arm is not up yet.
+    """
+    up = np.cumsum(part >= 1.0) - 1
+    share = np.clip(up / up[-1], 0.0, 1.0) * joints
+    cycles = max(SWEEP_CYCLES, round(SWEEP_HZ * up[-1] * period_s / joints))
+    swings = np.zeros((len(part), joints))
     for turn, joint in enumerate(rng.permutation(joints)):
-        part = np.clip(share - turn, 0.0, 1.0)
-        rise = _quintic(2 * cycles * np.minimum(part, 1 - part))
-        swings[:, joint] = SWEEP_RAD * rise * np.sin(2 * np.pi * cycles * part)
+        at = np.clip(share - turn, 0.0, 1.0)
+        rise = _quintic(2 * cycles * np.minimum(at, 1 - at))
+        swings[:, joint] = SWEEP_RAD * rise * np.sin(2 * np.pi * cycles * at)
     return swings
 
 
-def multisine(count: int, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
-    """Multisines and steps (count, joints), rad, of one random spectrum."""
-    t = np.arange(count) * period_s
+def multisine(part: np.ndarray, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
+    """Multisines and steps (N, joints), rad, of one random spectrum, that grow with the height (N,) `part`."""
+    t = np.arange(len(part)) * period_s
     slowest, step_rad, step_s = (np.exp(rng.uniform(*np.log(ends))) for ends in (SLOWEST_HZ, STEP_RAD, STEP_S))
     fastest = rng.uniform(*FASTEST_HZ)
     columns = []
@@ -195,7 +206,7 @@ def multisine(count: int, period_s: float, joints: int, rng: np.random.Generator
         knots = np.arange(0, t[-1] + 2 * step_s, step_s)
         heights = rng.uniform(-step_rad, step_rad, len(knots))
         columns.append(sines + _steps(t - rng.uniform(0, step_s), knots, heights))
-    return np.stack(columns, axis=1)
+    return part[:, None] ** 2 * np.stack(columns, axis=1)
 
 
 def _steps(t: np.ndarray, knots: np.ndarray, heights: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ from robot_rlaas.calibrate.servo.parameters import (
     undetermined,
     unpack,
 )
+from robot_rlaas.calibrate.servo.unmodelled import in_words, slow_friction
 from robot_rlaas.cell.calibration import Estimate
 from robot_rlaas.cell.errors import InputError
 
@@ -153,20 +154,21 @@ def fit(arm: Arm, log: JointLog, on_event: Callable[[str], None] = print) -> Fit
         on_event(f"round {round_number + 1}: {rms:.3f} mrad between model and log")
         if converged and round_number:
             break
-    white = residual_fn(parameters.as_vector(), parameters)[0][0][:, 0]
     found = _result(arm, of, parameters.as_vector(), covariance, half, residual, converged)
-    whiten = partial(_white, used, settled=_settled(log))
-    slow = slow_friction(arm, log, found.parameters, np.asarray(result.jac), white, whiten)
-    unmodelled = in_words(arm.joints, *slow)
-    for text in unmodelled:
+    slow = slow_friction(arm, log, parameters.as_vector(), lambda q: noise.whiten(_left(log, q)))
+    for text in (unmodelled := in_words(arm.joints, *slow)):
         on_event(text)
     return found._replace(unmodelled=unmodelled)
 
 
 def _residual(arm: Arm, log: JointLog, parameters: ArmParameters) -> np.ndarray:
     """Predicted minus measured positions (n, T', k), rad, from SETTLE_S on."""
+    return _left(log, arm.predict(log, parameters))
+
+
+def _left(log: JointLog, predicted_rad: np.ndarray) -> np.ndarray:
     settled = int(np.searchsorted(log.time_s, log.time_s[0] + SETTLE_S))
-    return (arm.predict(log, parameters) - log.q_rad)[:, settled:]
+    return (predicted_rad - log.q_rad)[:, settled:]
 
 
 def _scan_delay(arm: Arm, log: JointLog, of: list[Quantity]) -> float:

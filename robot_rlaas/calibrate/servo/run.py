@@ -63,6 +63,7 @@ def calibrate(
         estimates=tuple(map(short_estimate, found.estimates)),
         covariance=short(found.covariance),
         undetermined=found.undetermined,
+        unmodelled=found.unmodelled,
     )
     write_atomic(out / PICTURE, draw(calibration, heldout, before, after))
     save(calibration, out / CALIBRATION)

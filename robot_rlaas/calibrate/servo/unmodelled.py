@@ -11,51 +11,46 @@ from collections.abc import Callable
 import numpy as np
 
 from robot_rlaas.calibrate.log import JointLog
-from robot_rlaas.calibrate.servo.arm import Arm, ArmParameters
+from robot_rlaas.calibrate.servo.arm import Arm
+from robot_rlaas.calibrate.servo.parameters import DIFFERENCE, quantities, unpack
 
 STEP = 1e-3  # of the finite difference, in parts of the torque limit
 CERTAIN = 4.0  # standard errors: one in 2,600 calibrations of six joints without such friction
 
 
 def slow_friction(
-    arm: Arm,
-    log: JointLog,
-    found: ArmParameters,
-    jacobian: np.ndarray,
-    white: np.ndarray,
-    whiten: Callable[[np.ndarray], np.ndarray],
+    arm: Arm, log: JointLog, x: np.ndarray, whiten: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Friction at rest beyond that of moving joints, as the residuals of a fit have it.
 
     Args:
         arm: the nominal arm.
         log: that was fitted.
-        found: the one set of parameters that was found.
-        jacobian: (N, p) of the whitened residuals, the prior's rows last.
-        white: (N,) the whitened residuals at the optimum.
-        whiten: positions (n, T, k), rad -> (n, N - p).
+        x: (p,) the parameters at the optimum, in the order of `quantities`.
+        whiten: predicted positions (n, T, k), rad -> (n, N) their residuals, white and of variance one.
 
     Returns:
         (k,) and its standard error (k,), N m.
     """
-    k = len(arm.joints)
+    of, k = quantities(arm), len(arm.joints)
+    nominal, spread = (np.concatenate([getattr(q, end) for q in of]) for end in ("nominal", "spread"))
     step_Nm = STEP * arm.torque_limit_Nm
-    slow = np.concatenate([np.zeros((1, k)), np.diag(step_Nm)])
-    many = ArmParameters(*(np.repeat(field, k + 1, axis=0) for field in found))
-    predicted = whiten(arm.predict(log, many, slow))
-    effect = np.zeros((len(white), k))
-    effect[: predicted.shape[1]] = ((predicted[1:] - predicted[0]) / step_Nm[:, None]).T
+    white = whiten(arm.predict(log, unpack(x + DIFFERENCE * np.eye(len(x) + 1, len(x), -1), of)))
+    slow = whiten(arm.predict(log, unpack(np.tile(x, (k + 1, 1)), of), np.diag(np.append(0.0, step_Nm))[:, 1:]))
+    jacobian = np.concatenate([(white[1:] - white[0]).T / DIFFERENCE, np.diag(1 / spread)])
+    effect = np.concatenate([(slow[1:] - slow[0]).T / step_Nm, np.zeros((len(x), k))])
+    left = np.append(white[0], (x - nominal) / spread)
     effect -= jacobian @ np.linalg.lstsq(jacobian, effect)[0]  # what the fit's own parameters could have explained
-    covariance = np.linalg.pinv(effect.T @ effect)
-    return -covariance @ effect.T @ white, np.sqrt(np.diag(covariance))
+    covariance = np.linalg.inv(effect.T @ effect)
+    return -covariance @ effect.T @ left, np.sqrt(np.diag(covariance))
 
 
 def in_words(joints: tuple[str, ...], slow_Nm: np.ndarray, error_Nm: np.ndarray) -> tuple[str, ...]:
     """A sentence for each joint whose friction certainly falls with speed, or rises."""
     certain = np.abs(slow_Nm) > CERTAIN * error_Nm
     return tuple(
-        f"friction of {joint} is {'more' if slow > 0 else 'less'} at slow speed than Coulomb's and viscous friction can "
-        f"say, by about {abs(slow):.2g} N m (+- {2 * error:.1g}): its intervals are too narrow"
+        f"friction of {joint} is about {abs(slow):.2g} N m (+- {2 * error:.1g}) {'more' if slow > 0 else 'less'} "
+        "at rest than Coulomb's and viscous friction can say: its intervals are too narrow"
         for joint, slow, error, tell in zip(joints, slow_Nm, error_Nm, certain)
         if tell
     )
