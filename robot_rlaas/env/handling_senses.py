@@ -105,7 +105,7 @@ class Sensed(NamedTuple):
 
 
 def next_stage(plan: Plan, stage: np.ndarray, sensed: Sensed) -> np.ndarray:
-    """The stage (m,) that the robot takes itself to be at, from the one before; past the last if it takes all for done."""
+    """The stage (m,) that the robot takes itself to be at, from the one before; past the last if all seem done."""
     end = len(plan.verb)
     at = np.minimum(stage, end - 1)
     verb, width = plan.verb[at], plan.width_m[plan.part[at]]

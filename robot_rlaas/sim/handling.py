@@ -6,7 +6,8 @@ import mujoco
 import numpy as np
 
 from robot_rlaas.cell.fixtures import Door, Kit, Tray, Vise
-from robot_rlaas.cell.handling import Cylinder, Grip, HandlingTask
+from robot_rlaas.cell.handling import Grip, HandlingTask
+from robot_rlaas.cell.parts import Cylinder, Workpiece
 from robot_rlaas.sim.geometry import BOX, BRASS, BRIGHT, CYLINDER, ENVIRONMENT, FIRM, HELD, NO_CONTACT, fixture, hole
 from robot_rlaas.sim.starts import nominal, standing
 
@@ -58,7 +59,7 @@ def _set_gripper(spec: mujoco.MjSpec, grip: Grip) -> None:
             joint.damping = joint.damping * share
 
 
-def _add_part(spec: mujoco.MjSpec, part: Any, number: int) -> None:
+def _add_part(spec: mujoco.MjSpec, part: Workpiece, number: int) -> None:
     """`number`: of its shape among the parts' shapes; parts of one shape look alike."""
     x, y, z = np.array(part.size_mm) / 1000
     body = spec.worldbody.add_body(name=part.name)

@@ -38,7 +38,7 @@ def urdf_of_the_ur5e(path: Path, tool_link: str = "tool0") -> Path:
     mujoco.mj_kinematics(model, data)
     lying = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])  # its x axis is the joint's z
     frames = [(np.eye(3), np.zeros(3))]
-    frames += [(data.xmat[model.joint(j).bodyid[0]].reshape(3, 3) @ lying.T, data.joint(j).xanchor) for j in JOINTS]
+    frames += [(data.xmat[model.joint(j).bodyid[0]].reshape(3, 3) @ lying, data.joint(j).xanchor) for j in JOINTS]
     frames.append((data.site("flange").xmat.reshape(3, 3), data.site("flange").xpos))
     links, bars = ["base", *(f"link_{i}" for i in range(6)), tool_link], []
     for i, name in enumerate(links):
