@@ -11,7 +11,8 @@ from robot_rlaas.cell.errors import InputError, did_you_mean
 
 MENAGERIE = "menagerie:"
 FLANGES = ("flange", "attachment_site", "tool0")  # as here, as in Menagerie, as in ROS descriptions
-SERVO_HZ = 5.0  # of the servos of a model that has none: critically damped, and stiff enough to follow a policy
+SERVO_HZ, ROTOR = 8.0, 0.05  # guesses for models without servos: critically damped, and the rotors' reflected inertia as
+# a share of the largest that a joint moves. Calibration finds out how the real ones are.
 
 
 def load_arm(reference: str, joints: tuple[str, ...]) -> mujoco.MjSpec:
@@ -115,11 +116,14 @@ def _servos(spec: mujoco.MjSpec, joints: tuple[str, ...], path: Path) -> None:
     for actuator in list(spec.actuators):
         if actuator.target not in joints:
             spec.delete(actuator)
-    model = spec.copy().compile()
-    inertia = _inertia(model)
+    inertia = _inertia(spec.copy().compile())
+    rotor = ROTOR * inertia.max()
     for i, joint in enumerate(joints):
         servo = driven.get(joint)
         if servo is None:
+            if spec.joint(joint).armature == 0:
+                spec.joint(joint).armature = rotor
+                inertia[i] += rotor
             gain = inertia[i] * (2 * np.pi * SERVO_HZ) ** 2
             damping = 2 * np.sqrt(gain * inertia[i])
             servo = spec.add_actuator(target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT, biastype=_AFFINE)
