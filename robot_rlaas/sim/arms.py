@@ -11,8 +11,8 @@ from robot_rlaas.cell.errors import InputError, did_you_mean
 
 MENAGERIE = "menagerie:"
 FLANGES = ("flange", "attachment_site", "tool0")  # as here, as in Menagerie, as in ROS descriptions
-SERVO_HZ, ROTOR = 8.0, 0.05  # guesses for models without servos: critically damped, and the rotors' reflected inertia as
-# a share of the largest that a joint moves. Calibration finds out how the real ones are.
+SERVO_HZ = 8.0  # of the servos of a model that has none: critically damped. A guess, until the arm is calibrated, and so is
+ROTOR = 0.05  # its rotors' reflected inertia, as a share of the largest inertia that a joint moves
 
 
 def load_arm(reference: str, joints: tuple[str, ...]) -> mujoco.MjSpec:

@@ -83,7 +83,7 @@ def test_an_arm_without_servos_gets_some_that_follow(tmp_path: Path) -> None:
     model = workcell.model
     data, home = mujoco.MjData(model), np.deg2rad(np.array(CELL.robot.home_deg))
     data.qpos[:6] = home
-    goal = home + (0.1, -0.15, 0.1, 0.1, 0.1, 0.1)  # up, away from the plate
+    goal = home + np.array([0.1, -0.15, 0.1, 0.1, 0.1, 0.1])  # up, away from the plate
     for _ in range(300):
         data.ctrl[:6] = goal
         mujoco.mj_step(model, data)
