@@ -1,6 +1,6 @@
 """What a cell file says of a handling task: free parts, fixtures, and the stages of the job."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
@@ -179,6 +179,12 @@ class HandlingTask(Spec):
         seats: dict[str, str | None] = {f.name: None for f in self.fixtures if isinstance(f, Vise)}
         kits = (f for f in self.fixtures if isinstance(f, Kit))
         return seats | {f"{kit.name}.{p.name}": p.holds for kit in kits for p in kit.pockets}
+
+    @staticmethod
+    def of(cell: Any) -> "HandlingTask":
+        """The task of a cell (a CellSpec) that is known to be of this kind."""
+        assert isinstance(cell.task, HandlingTask)
+        return cell.task
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

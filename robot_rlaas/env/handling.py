@@ -6,13 +6,14 @@ import numpy as np
 
 from robot_rlaas.cell.contract import Contract, Feature
 from robot_rlaas.cell.fixtures import Door
+from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ACTION_AXES
 from robot_rlaas.control.rotation import about_z, rotate, rotate_back, rotation_vector, transpose
 from robot_rlaas.control.safety import Envelope, inside_keep_out
 from robot_rlaas.env.handling_judge import Judge, Truth, truth
-from robot_rlaas.env.handling_plan import NONE, UP, VERBS, goal_at, plan_of
+from robot_rlaas.env.handling_plan import NONE, PLACE, UP, VERBS, goal_at, plan_of
 from robot_rlaas.env.handling_senses import WIDE_OPEN, Doors, Eyes, Sensed, next_stage
 from robot_rlaas.env.task import Look, View, poses
 from robot_rlaas.sim.starts import Flat, machines, moving, scene
@@ -66,7 +67,7 @@ class Handling:
     """
 
     def __init__(self, cell: CellSpec, count: int) -> None:
-        task = cell.task
+        task = HandlingTask.of(cell)
         self.contract, self.stages = contract(cell), (*task.labels, "done")
         self.frame, self.upright = poses(count), True
         self._feels = load_hardware(cell.robot.hardware).topics.wrench is not None
@@ -122,11 +123,9 @@ class Handling:
         after = next_stage(self._plan, before, sensed)
         self._since[ids] = np.where((after != before) | (view.steps == 0), view.steps, self._since[ids])
         self.believed[ids] = np.where(view.steps == 0, 0, after)
-        at = np.minimum(self.believed[ids], len(self._plan.verb) - 1)
-        carries = self._plan.carries[at] & (self.believed[ids] < len(self._plan.verb))
-        part = self._plan.part[at][carries]
-        grip = UP * self._plan.grip_m[part][:, None]
-        self._eyes.carry(ids[carries], part, view.tool.measured.p[carries] - grip)
+        down = (after > before) & (self._plan.verb[np.minimum(before, len(self._plan.verb) - 1)] == PLACE)
+        part = self._plan.part[before[down]]
+        self._eyes.put_down(ids[down], part, view.tool.measured.p[down] - UP * self._plan.grip_m[part][:, None])
 
     def _goal(self, ids: Array) -> Flat:
         """(m,) where the tool is to be, as far as the robot knows."""
@@ -141,7 +140,8 @@ class Handling:
         R = about_z(goal.yaw)
         self.frame.R[ids], self.frame.p[ids] = R, goal.p
         task_tool = transpose(R) @ tool.R
-        seen = self._eyes.seen.p[ids, part] - tool.p
+        in_hand = plan.carries[at] & (believed < len(plan.verb))
+        seen = np.where(in_hand[:, None], -plan.grip_m[part][:, None] * UP, self._eyes.seen.p[ids, part] - tool.p)
         doing = np.eye(len(VERBS))[plan.verb[at]] * (believed < len(plan.verb))[:, None]
         in_stage = (view.steps - self._since[ids]) * self._cell.period_s / STAGE_S
         on_the_way = plan.door[at] != NONE

@@ -32,7 +32,7 @@ class HandlingExpert:
     """
 
     def __init__(self, cell: CellSpec, contract: Contract, count: int) -> None:
-        task = cell.task
+        task = HandlingTask.of(cell)
         self._contract, self._travel_m = contract, (task.travel_mm - task.table_mm) / 1000
         self._step_m, self._step_rad = cell.control.step_mm / 1000, np.deg2rad(cell.control.step_deg)
         self._leash_m = cell.control.leash_mm / 1000

@@ -96,7 +96,7 @@ def plan_of(task: HandlingTask) -> Plan:
         tolerance_m=np.array([getattr(stage, "tolerance_mm", 0.0) / 1000 for stage in stages]),
         tolerance_rad=np.deg2rad([getattr(stage, "tolerance_deg", 0.0) for stage in stages]),
         retry=np.array([labels.index(stage.retry_from) if stage.retry_from else NONE for stage in stages]),
-        door=np.array([doors.index(stage.through) if getattr(stage, "through", None) else NONE for stage in stages]),
+        door=np.array([doors.index(str(stage.through)) if getattr(stage, "through", None) else NONE for stage in stages]),
         drive=drive,
         drive_end=drive_end,
         told=told,
@@ -120,7 +120,7 @@ def _parts_and_seats(task: HandlingTask, parts: list[str], names: list[str]) -> 
         if stage.do == "grasp":
             standing_at.pop(stage.part, None)
         put, at = standing_at.get(name, (NONE, "")) if name else (NONE, "")
-        about.append(parts.index(name) if name else NONE)
+        about.append(parts.index(str(name)) if name else NONE)
         place.append(put)
         seat.append(names.index(at) if at else NONE)
     return np.array(about), np.array(place), np.array(seat)

@@ -34,8 +34,8 @@ class Eyes:
         self._noise = np.array([sight.noise_mm / 1000, sight.noise_mm / 1000, np.deg2rad(sight.noise_deg)])
         self.seen = Flat(np.zeros((count, parts, 3)), np.zeros((count, parts)))
 
-    def carry(self, ids: np.ndarray, part: np.ndarray, base: np.ndarray) -> None:
-        """What is in the hand is where the hand is: the base of part (m,) is at (m, 3)."""
+    def put_down(self, ids: np.ndarray, part: np.ndarray, base: np.ndarray) -> None:
+        """Where the hand let go of it, a part (m,) stands until it is seen again: its base is at (m, 3)."""
         self.seen.p[ids, part] = base
 
     def look(self, ids: np.ndarray, first: np.ndarray, now: Truth, bias: np.ndarray, noise: np.ndarray) -> None:
@@ -127,5 +127,6 @@ def next_stage(plan: Plan, stage: np.ndarray, sensed: Sensed) -> np.ndarray:
         OPEN: arrived,
     }
     moved_on = np.select([verb == v for v in done], list(done.values())) & (stage < end)
-    slipped = (plan.carries[at] | (verb == GRASP)) & (beyond < -WIDTH_M) & (plan.retry[at] != NONE) & (stage < end)
-    return np.where(slipped, plan.retry[at], stage + moved_on)
+    empty = np.where(plan.carries[at], np.abs(beyond) > WIDTH_M, (verb == GRASP) & (beyond < -WIDTH_M))
+    again = empty & (plan.retry[at] != NONE) & (stage < end)
+    return np.where(again, plan.retry[at], stage + moved_on)

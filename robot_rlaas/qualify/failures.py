@@ -83,7 +83,7 @@ class Cluster(NamedTuple):
 
 
 def failure_kind(cell: CellSpec, outcome: Outcome) -> str | None:
-    """The kind of failure, by the first that holds: keep-out, not done, force, pressed for long, slow. None for none."""
+    """The kind of failure, by the first that holds: keep-out, not done, force, pressed, slow. None for none."""
     need = cell.requirements
     if outcome.keep_out:
         return "keep_out"
@@ -168,9 +168,7 @@ def _known(start: np.ndarray) -> list[float | None]:
     return [round(x, 4) if math.isfinite(x) else None for x in start.tolist()]
 
 
-def _figures(
-    members: np.ndarray, axes: np.ndarray, history: np.ndarray, words: Words, period_s: float
-) -> np.ndarray:
+def _figures(members: np.ndarray, axes: np.ndarray, history: np.ndarray, words: Words, period_s: float) -> np.ndarray:
     """What members of a kind may be split by, (len(members), k), each figure scaled to a spread of one.
 
     Times are known to a control period and are spread over it: two neighbouring periods are not two groups.
@@ -276,9 +274,7 @@ def _spread(values: np.ndarray) -> Spread | None:
     return Spread(len(finite), *(round(float(x), 4) for x in (np.median(finite), finite.min(), finite.max())))
 
 
-def _sentence(
-    words: Words, kind: str, count: int, contrasts: list[Contrast], history: dict[str, Spread | None]
-) -> str:
+def _sentence(words: Words, kind: str, count: int, contrasts: list[Contrast], history: dict[str, Spread | None]) -> str:
     by_thing: dict[str, str] = {}
     for contrast in contrasts:
         by_thing.setdefault(contrast.axis.split("_")[0], _phrase(words, contrast))

@@ -11,8 +11,8 @@ from robot_rlaas.cell.errors import InputError, did_you_mean
 
 MENAGERIE = "menagerie:"
 FLANGES = ("flange", "attachment_site", "tool0")  # as here, as in Menagerie, as in ROS descriptions
-SERVO_HZ = 8.0  # of the servos of a model that has none: critically damped. A guess, until the arm is calibrated, and so is
-ROTOR = 0.05  # its rotors' reflected inertia, as a share of the largest inertia that a joint moves
+SERVO_HZ = 8.0  # of the servos of a model that has none, critically damped: a guess, until the arm is calibrated
+ROTOR = 0.05  # as much of a guess: its rotors' inertia, as a share of the largest inertia that a joint moves
 
 
 def load_arm(reference: str, joints: tuple[str, ...]) -> mujoco.MjSpec:

@@ -35,6 +35,7 @@ def goals(task: HandlingTask) -> Iterator[Goal]:
     fixtures = {f.name: (i, f) for i, f in enumerate(task.fixtures)}
     for part in task.parts:
         i, tray = fixtures[part.start]
+        assert isinstance(tray, Tray)
         ends = [(x, y, turn) for x, y in product(tray.jitter_mm, repeat=2) for turn in np.deg2rad(tray.turned_deg)]
         for slot, (x, y, turn) in product(slots_m(tray), ends):
             at = nominal(tray).at(nominal(tray)._replace(p=slot + np.array([x, y, part.grip_mm]) / 1000, yaw=turn))
@@ -64,7 +65,7 @@ def check_reach(cell: CellSpec, workcell: Workcell) -> tuple[str, str]:
         InputError: about the first that is not.
     """
     home, limits = np.deg2rad(np.array(cell.robot.home_deg)), workcell.envelope
-    found = list(goals(cell.task))
+    found = list(goals(HandlingTask.of(cell)))
     R = about_z(np.array([goal.yaw for goal in found])) @ DOWN
     pose = Pose(R, np.array([goal.p for goal in found]))
     q, error = solve(workcell.chain, pose, np.broadcast_to(home, (len(found), len(home))))
@@ -124,7 +125,8 @@ def check_time(cell: CellSpec) -> tuple[str, str]:
     Raises:
         InputError: if that alone takes longer than the cycle may.
     """
-    task, found = cell.task, seats(cell.task)
+    task = HandlingTask.of(cell)
+    found = seats(task)
     points = []
     trays = {f.name: nominal(f).p for f in task.fixtures if isinstance(f, Tray)}
     parts = {part.name: part for part in task.parts}

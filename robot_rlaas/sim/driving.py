@@ -92,7 +92,8 @@ def _gaps(model: mujoco.MjModel, joints: _Joints) -> np.ndarray:
     data, gripper = mujoco.MjData(model), joints.drive == 0
     pads = [model.geom(name).id for name in PADS]
     gaps = []
-    for position in np.linspace(*model.actuator("tool/gripper").ctrlrange, APERTURES):
+    closed, open_ = model.actuator("tool/gripper").ctrlrange
+    for position in np.linspace(closed, open_, APERTURES):
         data.qpos[joints.adr[gripper]] = position * joints.share[gripper]
         mujoco.mj_kinematics(model, data)
         gaps.append(mujoco.mj_geomDistance(model, data, *pads, FARTHEST_M, None))

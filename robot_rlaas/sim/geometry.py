@@ -13,13 +13,15 @@ CHAMFER, INSIDE, BRIGHT, DARK = (
     (0.74, 0.76, 0.78, 1),
     (0.13, 0.14, 0.16, 1),
 )
+UNSEEN = 3  # the group that is not drawn
+FACETS = 48  # of a round hole that is drawn
 NO_CONTACT: dict[str, Any] = {"contype": 0, "conaffinity": 0}
 FIRM = {"solref": (0.01, 1), "solimp": (0.95, 0.99, 0.0005, 0.5, 2)}
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 CAPSULE = mujoco.mjtGeom.mjGEOM_CAPSULE
 
 
-def fixture(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL) -> None:
+def fixture(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL, group: int = 0) -> None:
     """A solid geom of what stands in the cell; its friction gives way to that of what touches it.
 
     Args:
@@ -29,15 +31,42 @@ def fixture(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL) 
         size: as MuJoCo takes it, m.
         R: (3, 3) orientation in the body's frame.
         rgba: its colour.
+        group: UNSEEN, or 0.
     """
     collides = {"contype": ENVIRONMENT, "conaffinity": HELD, "friction": (0.01, 0.005, 0.0001), "rgba": rgba}
-    body.add_geom(type=shape, pos=center, quat=quaternion(R), size=size, **collides, **FIRM)
+    body.add_geom(type=shape, pos=center, quat=quaternion(R), size=size, group=group, **collides, **FIRM)
 
 
 def look(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL) -> None:
     """A geom for the eye: nothing collides with it and it weighs nothing. Arguments as of `fixture`."""
     quat = quaternion(R)
     body.add_geom(type=shape, pos=center, quat=quat, size=size, mass=0, group=2, rgba=rgba, **NO_CONTACT)
+
+
+def look_of_round_hole(spec, body, radius_m: float, outer_m, depth_m: float, chamfer_m: float) -> None:
+    """A block with a round, chamfered hole, for the eye: the boxes of `hole` would flicker."""
+    angle = np.linspace(0, 2 * np.pi, FACETS, endpoint=False)
+    around = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    edge = around / np.max(np.abs(around) / np.array(outer_m), axis=1, keepdims=True)
+    rings = (
+        (edge, -depth_m),
+        (edge, 0.0),
+        (around * (radius_m + chamfer_m), 0.0),
+        (around * radius_m, -chamfer_m),
+        (around * radius_m, -depth_m),
+    )
+    vertices = np.concatenate([np.column_stack([xy, np.full(FACETS, z)]) for xy, z in rings])
+    k, after = np.arange(FACETS), (np.arange(FACETS) + 1) % FACETS
+    faces = []
+    for i in range(len(rings)):
+        low, high = i * FACETS, (i + 1) % len(rings) * FACETS
+        faces += [
+            np.stack([low + k, low + after, high + after], axis=1),
+            np.stack([low + k, high + after, high + k], axis=1),
+        ]
+    mesh = spec.add_mesh(name="block", uservert=vertices.flatten(), userface=np.concatenate(faces).flatten())
+    mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="block", mass=0, group=2, rgba=STEEL, **NO_CONTACT)
 
 
 def hole(body, half_m, outer_m, depth_m: float, chamfer_m: float, sides: int = 4, solid=fixture) -> None:

@@ -1,5 +1,7 @@
 """The geometry of an insertion: a part in the hand, and the plate with the hole or the shaft that it goes to."""
 
+from functools import partial
+
 import mujoco
 import numpy as np
 
@@ -17,10 +19,12 @@ from robot_rlaas.sim.geometry import (
     INSIDE,
     NO_CONTACT,
     STEEL,
+    UNSEEN,
     about_z,
     fixture,
     hole,
     look,
+    look_of_round_hole,
     quaternion,
 )
 
@@ -53,7 +57,7 @@ def add(spec: mujoco.MjSpec, task: InsertionTask, fingertip_m: float) -> None:
     hand.add_site(name="tip", pos=(0, 0, fingertip_m + tip_m), group=4)
     plate = spec.worldbody.add_body(name="plate", mocap=True, pos=np.array(task.plate.top_mm) / 1000)
     plate.add_site(name="hole", group=4)
-    _add_plate(plate, task.plate, task.part)
+    _add_plate(spec, plate, task.plate, task.part)
 
 
 def _held(body, shape, center, size, R: np.ndarray | None = None, rgba=BRASS, **more) -> None:
@@ -90,14 +94,18 @@ def _add_gear(body, gear: GearPart, plate: PlateSpec, tip: float) -> None:
     _look_of_teeth(body, gear.teeth, gear.module_mm, half, tip - half, 0.0, BRASS)
 
 
-def _add_plate(body, plate: PlateSpec, part: Part) -> None:
+def _add_plate(spec: mujoco.MjSpec, body, plate: PlateSpec, part: Part) -> None:
     outer = plate.size_mm[0] / 2000, plate.size_mm[1] / 2000
     thick, chamfer = plate.size_mm[2] / 1000, plate.chamfer_mm / 1000
     if plate.shaft is None:
-        sides = ROUND_SIDES if isinstance(part, CylinderPart) else 4
-        x, y = ((extent / 2 + plate.clearance_mm) / 1000 for extent in part.section_mm)
-        hole(body, (x, y), outer, thick, chamfer, sides)
-        _look_of_hole(body, (x, y), outer, thick, isinstance(part, CylinderPart))
+        inner = tuple((extent / 2 + plate.clearance_mm) / 1000 for extent in part.section_mm)
+        if isinstance(part, CylinderPart):
+            hole(body, inner, outer, thick, chamfer, ROUND_SIDES, partial(fixture, group=UNSEEN))
+            look_of_round_hole(spec, body, inner[0], outer, thick, chamfer)
+        else:
+            hole(body, inner, outer, thick, chamfer)
+            _look_of_walls(body, inner, thick)
+        _look_of_screws(body, outer)
         return
     assert isinstance(part, GearPart)
     height = plate.shaft.height_mm / 1000
@@ -107,19 +115,17 @@ def _add_plate(body, plate: PlateSpec, part: Part) -> None:
         _add_neighbour(body, i, neighbour, part, height)
 
 
-def _look_of_hole(plate, inner, outer, depth: float, round_: bool) -> None:
-    """A dark inside and four screws, so that the plate's pose can be read off a picture."""
+def _look_of_walls(plate, inner, depth: float) -> None:
+    """A dark inside: the hole shows."""
     x, y = inner
-    look(
-        plate,
-        CYLINDER if round_ else BOX,
-        (0, 0, -depth + 0.0005),
-        (x, 0.0005, 0) if round_ else (x, y, 0.0005),
-        rgba=INSIDE,
-    )
-    for side in (-1, 1) if not round_ else ():
+    look(plate, BOX, (0, 0, -depth + 0.0005), (x, y, 0.0005), rgba=INSIDE)
+    for side in (-1, 1):
         look(plate, BOX, (side * x, 0, -depth / 2), (0.0001, y, depth / 2), rgba=INSIDE)
         look(plate, BOX, (0, side * y, -depth / 2), (x, 0.0001, depth / 2), rgba=INSIDE)
+
+
+def _look_of_screws(plate, outer) -> None:
+    """Four of them, so that the plate's pose can be read off a picture."""
     head = 0.085 * min(outer)
     for at in ((sx * 0.78 * outer[0], sy * 0.78 * outer[1]) for sx in (-1, 1) for sy in (-1, 1)):
         look(plate, CYLINDER, (*at, 0.0004), (head, 0.0006, 0), rgba=BRIGHT)

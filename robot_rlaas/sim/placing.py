@@ -64,12 +64,12 @@ class HandlingPlacing:
     """Parts that lie in their slots, fixtures that stand a little off, pads that grip more or less."""
 
     def __init__(self, cell: CellSpec, model: mujoco.MjModel, batch: Batch) -> None:
-        self._task: HandlingTask = cell.task
-        parts = [model.body(part.name).id for part in cell.task.parts]
-        self._parts, self._geoms = np.array(parts), np.array([model.geom(p.name).id for p in cell.task.parts])
-        adr = [model.joint(part.name).qposadr[0] for part in cell.task.parts]
+        self._task = task = HandlingTask.of(cell)
+        parts = [model.body(part.name).id for part in task.parts]
+        self._parts, self._geoms = np.array(parts), np.array([model.geom(p.name).id for p in task.parts])
+        adr = [model.joint(part.name).qposadr[0] for part in task.parts]
         self._free = np.array(adr)[:, None] + np.arange(7)
-        self._mocap = model.body_mocapid[[model.body(f.name).id for f in standing(cell.task)]]
+        self._mocap = model.body_mocapid[[model.body(f.name).id for f in standing(task)]]
         self._pads = np.array([model.geom(f"tool/pad_{side}").id for side in ("left", "right")])
         self._mass_kg, self._inertia = model.body_mass[parts].copy(), model.body_inertia[parts].copy()
         self._qpos, self._friction = batch.bind("qpos"), batch.expand("geom_friction")

@@ -4,6 +4,7 @@ import pytest
 from robot_rlaas.calibrate.log import MIN_REVERSALS, reversals
 from robot_rlaas.calibrate.servo.arm import Arm
 from robot_rlaas.calibrate.servo.excite import (
+    RISEN,
     SWEEP_CYCLES,
     demand,
     excitation,
@@ -74,7 +75,7 @@ def test_in_a_sweep_one_joint_swings_while_the_others_rest():
     up = np.interp(np.arange(240), [0, 20, 220, 239], [0.0, 1.0, 1.0, 0.0])
     swings = sweep(up, 0.05, 6, np.random.default_rng(0))
     moving = np.abs(swings) > 1e-9
-    assert not moving[up < 1.0].any()
+    assert not moving[up < RISEN].any()
     assert moving.sum(axis=1).max() == 1
     assert moving.any(axis=0).all()
     assert min(reversals(column) for column in swings.T) >= 2 * SWEEP_CYCLES - 1

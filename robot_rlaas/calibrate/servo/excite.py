@@ -32,8 +32,9 @@ TONES = 12
 TONE_RAD = 0.003  # of the fastest tone, and
 STEP_RAD = (0.02, 0.2)  # of the random steps: only their ratio counts, the limits set the size
 STEP_S = (0.5, 1.5)
-SWEEP_HZ, SWEEP_CYCLES = 1.5, 4  # about, and at least: a log of fewer reversals is refused
+SWEEP_HZ, SWEEP_CYCLES = 1.5, 3  # about, and at least: a log of fewer reversals is refused
 SWEEP_RAD = 0.1  # before it is scaled to the limits
+RISEN = 0.1  # of the way up: sweeps begin here, or the lift would cost a quarter of the motion
 NOISE_RAD = 1e-4  # of the log that a candidate is expected to give
 SHARE = 0.9  # of the limits of speed and acceleration
 TORQUE_SHARE = 0.7  # of the torque limits: a real servo may need more than the nominal one, and must not saturate
@@ -180,9 +181,9 @@ def sweep(part: np.ndarray, period_s: float, joints: int, rng: np.random.Generat
         rng: in which order.
 
     Returns:
-        (N, joints), rad; zero where the arm is not up yet.
+        (N, joints), rad; zero where the arm has hardly risen yet.
     """
-    up = np.cumsum(part >= 1.0) - 1
+    up = np.cumsum(part >= RISEN) - 1
     share = np.clip(up / up[-1], 0.0, 1.0) * joints
     cycles = max(SWEEP_CYCLES, round(SWEEP_HZ * up[-1] * period_s / joints))
     swings = np.zeros((len(part), joints))
