@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench import (
     calibration_camera,
+    calibration_contact,
     calibration_drift,
     calibration_drives,
     calibration_plants,
@@ -28,6 +29,7 @@ MEASUREMENTS = {
         calibration_camera,
         calibration_drift,
         calibration_plants,
+        calibration_contact,
         warp,
     )
     for name, measure in part.MEASUREMENTS.items()

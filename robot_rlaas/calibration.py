@@ -135,13 +135,15 @@ def watch_drift(reference: str, calibration: Path, logs: list[Path], state: Path
 
 def contact(reference: str, logs: list[Path], out: Path, watch: Watch) -> Result:
     """Compare what deployments met with what the cell file allows for."""
-    from robot_rlaas.calibrate.contact.run import learn_contact
+    from robot_rlaas.calibrate.contact.run import CONTACT, learn_contact
     from robot_rlaas.deploy.names import PLATE
 
     cell = _insertion(reference)
     report = learn_contact(cell.spec, cell.workcell, logs, PLATE, out, lambda text: watch.say(f"  {text}"))
-    text = f"{report.inserted} insertions of {report.attempts} attempts"
-    return Result(f"{text}: {len(report.findings) or 'no'} findings", not report.findings)
+    text = f"{report.inserted} insertions of {report.attempts} attempts: {len(report.findings) or 'no'} findings"
+    learned = ", ".join(one.name for one in report.learned if one.accepted)
+    use = f"; a cell file may name {out / CONTACT}, for {learned}" if learned else ""
+    return Result(text + use, not report.findings)
 
 
 def _motion_log(path: Path, profile: "HardwareProfile", columns: str | None, watch: Watch) -> "MotionLog":

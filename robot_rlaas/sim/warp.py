@@ -28,11 +28,13 @@ wp.config.log_level = wp.LOG_WARNING  # it greets on standard output, which belo
 
 # Room per simulation. The shipped cells' experts use up to 20 contacts and 68 constraint rows.
 CONTACTS, CONSTRAINTS = 64, 192
+CCD_TOLERANCE_M = 1e-7
 STATE = ("time", "qpos", "qvel", "act", "history", "qacc_warmstart", "ctrl", "mocap_pos", "mocap_quat")
 DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0", "actuator_acc0")
 PICTURES = ("cam_pos0", "cam_poscom0", "cam_mat0", "light_pos0", "light_poscom0", "light_dir0")
 SHORTCUTS = ("body_sameframe", "dof_M0")  # MuJoCo's own: MuJoCo Warp 4.0 computes without them
-OVERFLOWS = ~(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)  # those are limits of the CPU's solver too
+TOLD = ~(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)  # those are limits of the CPU's solver too
+EPA_FULL = mjw.OverflowType.EPA_HORIZON
 
 
 class Tensors(NamedTuple):
@@ -62,12 +64,16 @@ class WarpBackend:
         nsim: how many.
         device: as Warp names it: "cpu", "cuda", "cuda:1".
 
+    Attributes:
+        inexact: control periods of one simulation in which the contact of a rounded shape may have been missed, because
+            a buffer of MuJoCo Warp's, whose size is fixed, was full. Without rounded shapes there are none.
+
     Raises:
         InputError: where the cell needs what MuJoCo Warp cannot do.
     """
 
     def __init__(self, workcell: Workcell, cell: CellSpec, nsim: int, device: str = "cpu") -> None:
-        self.nsim, self._device = nsim, _device(device)
+        self.nsim, self.inexact, self._device = nsim, 0, _device(device)
         self._cell_name, self._host = cell.name, CpuBackend(workcell, cell, nsim)
         self.substeps = self._host.substeps
         drawn = {name for name in MODEL_FIELDS if self._host.batch.expanded(name) is not None}
@@ -82,7 +88,8 @@ class WarpBackend:
                 raise self._refusal(str(error)) from error
             self._model.opt.warn_overflow = 0  # `step` tells it
             self._model.opt.deterministic = True
-            self._model.opt.disableflags |= mjw.DisableBit.NATIVECCD  # boxes touch as in MuJoCo; see the module
+            self._model.opt.disableflags |= mjw.DisableBit.NATIVECCD  # this and the next: see the module
+            self._model.opt.ccd_tolerance.fill_(CCD_TOLERANCE_M)
             self._controls = wp.zeros((self.substeps, nsim, mj.nu), dtype=float)
             self._sensordata = wp.zeros((self.substeps, nsim, mj.nsensordata), dtype=float)
             self._rows = {name: _as_rows(getattr(self._data, name), nsim) for name in STATE}
@@ -116,19 +123,26 @@ class WarpBackend:
             else:
                 wp.capture_launch(self._graph)
             sensordata, q = self._sensordata.numpy(), self._data.qpos.numpy()
-            overflow = int(np.bitwise_or.reduce(self._data.overflow.numpy())) & OVERFLOWS
-        if overflow:
-            raise StageError(
-                f"the cell '{self._cell_name}' overflows MuJoCo Warp's buffers of {CONTACTS} contacts and "
-                f"{CONSTRAINTS} constraint rows per simulation: {mjw.OverflowType(overflow)!r}\n"
-                "  fix: raise CONTACTS and CONSTRAINTS in robot_rlaas/sim/warp.py, or simulate on 'cpu'"
-            )
+            self._count(self._data.overflow.numpy())
         return self._host.physics(sensordata.swapaxes(0, 1).astype(float), q.astype(float))
 
     @property
     def tensors(self) -> Tensors:
         """What training on the device needs, without a copy."""
         return Tensors(*(wp.to_torch(array) for array in (self._data.qpos, self._data.qvel, self._sensordata)))
+
+    def _count(self, flags: np.ndarray) -> None:
+        """What the period's flags (n,) say, which then are cleared."""
+        bits = int(np.bitwise_or.reduce(flags)) & TOLD
+        if bits & ~EPA_FULL:
+            raise StageError(
+                f"the cell '{self._cell_name}' overflows MuJoCo Warp's buffers of {CONTACTS} contacts and "
+                f"{CONSTRAINTS} constraint rows per simulation: {mjw.OverflowType(bits)!r}\n"
+                "  fix: raise CONTACTS and CONSTRAINTS in robot_rlaas/sim/warp.py, or simulate on 'cpu'"
+            )
+        if bits:
+            self.inexact += int(np.count_nonzero(flags & EPA_FULL))
+            self._data.overflow.zero_()
 
     def _period(self) -> None:
         """Launch one control period."""
