@@ -93,7 +93,7 @@ def _success(cell: Cell) -> float:
 
 
 def excitation_kinds() -> dict[str, Figure]:
-    """Intervals on six hidden arms after 12 s of the better of multisines and sweeps, over those of multisines alone."""
+    """Six hidden arms: intervals after 12 s of the better of multisines and sweeps, over those of multisines alone."""
     cell = Cell.load(CELL)
     arm = Arm(cell.workcell)
     found = {None: [], (multisine,): []}

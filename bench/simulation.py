@@ -23,7 +23,7 @@ SIMULATIONS, MANY = 64, 1024
 PERIODS = 160
 SINGLE = 8  # simulations whose steps are repeated one by one
 STATE = ("qpos", "qvel", "mocap_pos", "mocap_quat", "history", "qacc_warmstart", "ctrl")
-EPISODES = 1000
+EPISODES = 200
 
 
 def shipped() -> list[str]:
@@ -177,7 +177,7 @@ def expert() -> dict[str, Figure]:
     """Success of each shipped cell's scripted expert, with the lower end of its 95 % interval."""
     figures = {}
     for name in shipped():
-        env = _env(name, 128)
+        env = _env(name, 100)
         outcomes = _play(env, EPISODES)
         hits = sum(outcome.success for outcome in outcomes)
         figures[f"expert/{name}"] = at_least(hits / EPISODES, "1", 0.8)

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
-from bench.measurements import CELL, Figure
-from bench.simulation import _play
+from bench.measurements import Figure
+from bench.simulation import _play, shipped
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.compare import compare
@@ -14,33 +15,38 @@ BACKENDS = ("cpu", "warp:cpu")
 EPISODES, ROWS = 500, 125
 
 
-def backends() -> dict[str, Figure]:
-    """The scripted expert's success on both, from the same starts, with its 95 % interval; seconds, loading included.
+def backends(cell: str) -> dict[str, Figure]:
+    """Success of the cell's scripted expert on both, with its 95 % interval; seconds, loading included.
 
-    They agree if the paired difference's 95 % interval holds zero.
+    The starts are the same. The backends agree if the 95 % interval of the paired difference holds zero. Differences of
+    times and forces are medians over the starts.
     """
     figures, played = {}, []
     for name in BACKENDS:
         start = time.perf_counter()
-        played.append(_play(Cell.load(CELL).env(ROWS, Seeds(0, Space.SHOW), simulator=name), EPISODES))
+        played.append(_play(Cell.load(cell).env(ROWS, Seeds(0, Space.SHOW), simulator=name), EPISODES))
         seconds = time.perf_counter() - start
         hits = sum(outcome.success for outcome in played[-1])
         ends = proportion(hits, EPISODES, 0.975)
-        where = f"backends/{CELL}/{name.replace(':', '_')}"
+        where = f"backends/{cell}/{name.replace(':', '_')}"
         figures |= {
             f"{where}": Figure(ends.value, "1", None, None),
             f"{where}/lower": Figure(ends.lower, "1", None, None),
             f"{where}/upper": Figure(ends.upper, "1", None, None),
             f"{where}/seconds": Figure(seconds, "s", None, None),
         }
-    for row in compare(BACKENDS, played):
-        assert row.difference is not None
-        assert row.lower is not None
-        assert row.upper is not None
-        agree = row.lower <= 0.0 <= row.upper
-        unit = {"success": "1", "cycle_time_s": "s", "peak_force_N": "N"}[row.figure]
-        figures[f"backends/{CELL}/{row.figure}_difference"] = Figure(row.difference, unit, 0.0, agree)
+    success, *others = compare(BACKENDS, played)
+    assert success.difference is not None
+    assert success.lower is not None
+    assert success.upper is not None
+    agree = success.lower <= 0.0 <= success.upper
+    figures[f"backends/{cell}/success_difference"] = Figure(success.difference, "1", 0.0, agree)
+    for row, unit in zip(others, ("s", "N")):
+        if row.difference is not None:
+            figures[f"backends/{cell}/{row.figure}_difference"] = Figure(row.difference, unit, None, None)
     return figures
 
 
-MEASUREMENTS: dict[str, Callable[[], dict[str, Figure]]] = {"backends": backends}
+MEASUREMENTS: dict[str, Callable[[], dict[str, Figure]]] = {
+    f"backends/{cell}": partial(backends, cell) for cell in shipped()
+}
