@@ -30,7 +30,9 @@ def calibrate_commands(commands) -> None:
         add_path(parser, "--out", f"where {gets} go")
 
     example = "rlaas calibrate import run.csv --columns my_columns.yaml --hardware ur10e --out run.parquet"
-    bring = add_command(group, "import", "Make a motion log of a CSV, Parquet, LeRobot, MCAP or rosbag2 log.", example, _import)
+    bring = add_command(
+        group, "import", "Make a motion log of a CSV, Parquet, LeRobot, MCAP or rosbag2 log.", example, _import
+    )
     bring.add_argument("log", type=Path, metavar="LOG")
     _hardware(bring)
     _columns(bring)

@@ -138,7 +138,7 @@ class BatchEnv:
         reward = np.sum(list(terms.values()), axis=0)
         self._note(look, keep_out, peak, pressed, reward)
         timeout = self._steps >= self.cell.horizon
-        ended = look.done | look.failed
+        ended = np.logical_or(look.done, look.failed)
         done = ended | timeout | physics.bad
         rows = np.flatnonzero(done)
         outcomes = [self._outcome(int(i), bool(look.done[i] and not physics.bad[i])) for i in rows]

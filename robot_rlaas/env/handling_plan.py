@@ -96,7 +96,9 @@ def plan_of(task: HandlingTask) -> Plan:
         tolerance_m=np.array([getattr(stage, "tolerance_mm", 0.0) / 1000 for stage in stages]),
         tolerance_rad=np.deg2rad([getattr(stage, "tolerance_deg", 0.0) for stage in stages]),
         retry=np.array([labels.index(stage.retry_from) if stage.retry_from else NONE for stage in stages]),
-        door=np.array([doors.index(str(stage.through)) if getattr(stage, "through", None) else NONE for stage in stages]),
+        door=np.array(
+            [doors.index(str(stage.through)) if getattr(stage, "through", None) else NONE for stage in stages]
+        ),
         drive=drive,
         drive_end=drive_end,
         told=told,

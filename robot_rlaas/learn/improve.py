@@ -97,20 +97,25 @@ class Averaged:
 
 
 def improve(
-    model: PPO, recipe: Recipe, validate: Callable[[], Validation], on_progress: Callable[[Progress], None]
+    model: PPO,
+    recipe: Recipe,
+    cloned: Validation,
+    validate: Callable[[], Validation],
+    on_progress: Callable[[Progress], None],
 ) -> Validation:
     """Train in place until a validation is good enough or the budget ends; the best averaged actor stays in the model.
 
     Args:
         model: from `make_model`, cloned.
         recipe: budget and schedules.
+        cloned: what the model's actor is worth as it comes: it stays where nothing beats it.
         validate: judges the model's present deterministic actor on fresh episodes.
         on_progress: hears of every update.
 
     Returns:
         The best validation.
     """
-    follow = _Follow(model.policy, recipe, validate, on_progress)
+    follow = _Follow(model.policy, recipe, cloned, validate, on_progress)
     if recipe.critic_warmup:
         frozen = actor_parameters(model.policy)
         for parameter in frozen:
@@ -129,6 +134,7 @@ class _Follow(BaseCallback):
         self,
         policy: ActorCriticPolicy,
         recipe: Recipe,
+        cloned: Validation,
         validate: Callable[[], Validation],
         report: Callable[[Progress], None],
     ) -> None:
@@ -137,8 +143,8 @@ class _Follow(BaseCallback):
         self._recipe, self._validate, self._report = recipe, validate, report
         self._recent: list[Outcome] = []
         self._updates, self._began = 0, time.monotonic()
-        self.best: Validation | None = None
-        self._best_weights: list[torch.Tensor] = []
+        self.best = cloned
+        self._best_weights = [p.detach().clone() for p in actor_parameters(policy)]
 
     def _on_training_start(self) -> None:
         self._average = Averaged(self._policy, self._recipe.average)
@@ -158,7 +164,7 @@ class _Follow(BaseCallback):
             self._average.update()
 
     def _on_step(self) -> bool:
-        return self.best is None or not self.best.good_enough
+        return not self.best.good_enough
 
     def _on_rollout_end(self) -> None:
         self._updates += 1
@@ -185,7 +191,7 @@ class _Follow(BaseCallback):
     def _judge(self) -> Validation:
         self._average.swap()
         validation = self._validate()
-        if self.best is None or validation.score >= self.best.score:
+        if validation.score >= self.best.score:
             self.best = validation
             self._best_weights = [p.detach().clone() for p in actor_parameters(self._policy)]
         self._average.swap()
@@ -193,9 +199,6 @@ class _Follow(BaseCallback):
 
     def finish(self) -> Validation:
         """Leave the best averaged actor in the model."""
-        if self.best is None:
-            self._judge()
         for live, best in zip(actor_parameters(self._policy), self._best_weights):
             live.data.copy_(best)
-        assert self.best is not None
         return self.best

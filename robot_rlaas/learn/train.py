@@ -105,7 +105,7 @@ def train(
         curve.append(progress)
         watch("improve", progress)
 
-    best = improve(model, recipe, validate, follow)
+    best = improve(model, recipe, cloned, validate, follow)
     with staged_dir(out) as part:
         part.mkdir()
         (part / "policy.onnx").write_bytes(export_onnx(model.policy))

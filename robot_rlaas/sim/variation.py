@@ -48,7 +48,7 @@ class Draw(NamedTuple):
         payload_kg: (n,) what the hand holds besides the peg and the controller knows nothing of, and
         payload_m: (n, 3) its centre of mass in the hand's frame, from the middle between the fingertips.
         start: (n, len(cell.task.start_ranges)) what else the task varies, in its units.
-        sight_noise: (n, horizon + 1, cell.task.watched, 3) standard normal, of each part's x, y and yaw in each picture.
+        sight_noise: (n, horizon + 1, cell.task.watched, 3) standard normal: each part's x, y, yaw in each picture.
     """
 
     plate_xy_m: np.ndarray

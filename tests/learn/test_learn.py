@@ -127,9 +127,27 @@ def test_improvement_finds_the_target_and_keeps_the_best_average() -> None:
         return Validation(1.0 - error, -error, error < 0.03)
 
     curve: list[Progress] = []
-    best = improve(model, recipe, validate, curve.append)
+    best = improve(model, recipe, validate(), validate, curve.append)
     assert best.good_enough
     assert validate().score == pytest.approx(best.score)
+
+
+def test_what_nothing_beats_stays() -> None:
+    """An actor that is worth more than anything that comes after it is the one that is left in the model."""
+    changes = {"hidden": (16,), "critic_warmup": 1, "budget_steps": 1_000, "validate_every": 2}
+    model = make_model(TargetVec(), SMOKE.model_copy(update=changes), np.zeros(3), np.ones(3), 0, "cpu")
+    before = [p.detach().clone() for p in actor_parameters(model.policy)]
+    worse, judged = Validation(0.1, 0.1, False), []
+    best = improve(
+        model,
+        SMOKE.model_copy(update=changes),
+        Validation(0.8, 0.8, False),
+        lambda: judged.append(1) or worse,
+        judged.append,
+    )
+    assert (best.score, len(judged) > 2) == (0.8, True)
+    for live, kept in zip(actor_parameters(model.policy), before):
+        torch.testing.assert_close(live.detach(), kept)
 
 
 def test_the_average_swaps_in_and_out(model: PPO) -> None:

@@ -56,7 +56,7 @@ def test_parts_lie_where_they_were_drawn_and_stay_there(cell, workcells) -> None
 
 
 def test_no_two_parts_share_a_slot_and_every_slot_is_used(cell) -> None:
-    """A part that has a slot to itself is nowhere nearer to another one than the tray's pitch less the jitter allows."""
+    """A part that has a slot to itself is no nearer to another one than the tray's pitch less the jitter."""
     starts = draw(cell, Seeds(4, Space.SHOW), np.arange(200))
     at, tray = scene(cell.task, starts.start).parts.p, cell.task.fixtures[0]
     slots = np.unique(np.round((at - np.array(tray.at_mm) / 1000) / 0.03).reshape(-1, 3), axis=0)
