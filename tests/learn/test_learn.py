@@ -145,7 +145,7 @@ def test_what_nothing_beats_stays() -> None:
         lambda: judged.append(1) or worse,
         judged.append,
     )
-    assert (best.score, len(judged) > 2) == (0.8, True)
+    assert (best.score, len(judged) >= 2) == (0.8, True)
     for live, kept in zip(actor_parameters(model.policy), before):
         torch.testing.assert_close(live.detach(), kept)
 
