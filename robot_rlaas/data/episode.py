@@ -80,7 +80,8 @@ def record(
                 on_episode()
             open_rows[row] = []
         policy.reset(step.rows)
-        starts[step.rows] = start_of(env.draw, env.cell)[step.rows]
+        if len(step.rows):
+            starts[step.rows] = start_of(env.draw.take(step.rows), env.cell)
         observation = step.observation
     return [done[number] for number in sorted(done)]
 

@@ -51,7 +51,8 @@ def stream(env: BatchEnv, policy: Policy, on_episodes: Callable[[int], None]) ->
         for row, outcome in zip(step.rows, step.outcomes):
             done[outcome.episode] = Trial(outcome, starts[row].copy())
         policy.reset(step.rows)
-        starts[step.rows] = starts_of(env.draw, env.cell)[step.rows]
+        if len(step.rows):
+            starts[step.rows] = starts_of(env.draw.take(step.rows), env.cell)
         observation = step.observation
         on_episodes(len(step.rows))
         while coming in done:
