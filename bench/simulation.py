@@ -20,7 +20,7 @@ from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.statistics import proportion
 
 SIMULATIONS, MANY = 64, 1024
-PERIODS = 160
+PERIODS, REPEATS = 160, 5
 SINGLE = 8  # simulations whose steps are repeated one by one
 STATE = ("qpos", "qvel", "mocap_pos", "mocap_quat", "history", "qacc_warmstart", "ctrl")
 EPISODES = 200
@@ -46,14 +46,15 @@ def sim_efficiency() -> dict[str, Figure]:
     """
     figures = {}
     for name in shipped():
-        env = _env(name, SIMULATIONS)
-        run = _run(env)
-        bare_s, single_s = _bare(env, run), _single(env, run)
-        cores = os.cpu_count() or 1
-        of_single = single_s / cores / run.inside_s
-        figures[f"sim_efficiency/{name}"] = at_least(bare_s / run.inside_s, "1", 0.9)
-        figures[f"sim_efficiency_single/{name}"] = Figure(of_single, "1", None, None)
-        figures[f"control_steps/{name}"] = Figure(PERIODS * env.nsim / run.inside_s, "1/s", None, None)
+        seconds = []
+        for _ in range(REPEATS):
+            env = _env(name, SIMULATIONS)
+            run = _run(env)
+            seconds.append((run.inside_s, _bare(env, run), _single(env, run) / (os.cpu_count() or 1)))
+        inside_s, bare_s, single_s = np.min(seconds, axis=0).tolist()  # the others were disturbed
+        figures[f"sim_efficiency/{name}"] = at_least(bare_s / inside_s, "1", 0.9)
+        figures[f"sim_efficiency_single/{name}"] = Figure(single_s / inside_s, "1", None, None)
+        figures[f"control_steps/{name}"] = Figure(PERIODS * SIMULATIONS / inside_s, "1/s", None, None)
     return figures
 
 

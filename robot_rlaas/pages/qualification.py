@@ -18,7 +18,7 @@ MAPS = (
     ("plate", "Where the plate lay", "true displacement from its nominal place"),
 )
 THINGS = {"plate": "plate", "bias": "plate as seen", "hand": "peg in the hand", "miss": "miss"}  # how axes begin
-MOMENTS = {"search_s": "at the plate", "insert_s": "in the hole", "done_s": "inserted", "peak_at_s": "largest force"}
+MOMENTS = {"search_s": "at the plate", "insert_s": "in the hole", "done_s": "done", "peak_at_s": "largest force"}
 MOST_MAPS = 6
 EXTRA = (("held_out", "held-out factor"), ("sensitivity", "point of the sensitivity curves"))
 MINUS = re.compile(r"(?<!\w)-(?=\d)")
@@ -105,10 +105,18 @@ def _maps(episodes: dict[str, Any], failed: set[int]) -> list[Chart]:
     charts = []
     for name, title, text in (*MAPS, *_other_maps(episodes)):
         if f"{name}_x_mm" in episodes and len(charts) < MOST_MAPS:
-            x, y = episodes[f"{name}_x_mm"], episodes[f"{name}_y_mm"]
+            x, y = (_about_middle(episodes[f"{name}_{axis}_mm"]) for axis in "xy")
             svg = figures.scatter(x, y, episodes["success"], missed, x_label="x [mm]", y_label="y [mm]", what=title)
             charts.append((title, text, Markup(svg)))
     return charts
+
+
+def _about_middle(values: list[float | None]) -> list[float | None]:
+    """Places that all lie on one side are shown about their middle: the map's origin is in its middle."""
+    known = [value for value in values if value is not None] or [0.0]
+    middle = (min(known) + max(known)) / 2
+    one_sided = min(known) * max(known) > 0
+    return [value - middle if one_sided and value is not None else value for value in values]
 
 
 def _other_maps(episodes: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -117,14 +125,14 @@ def _other_maps(episodes: dict[str, Any]) -> list[tuple[str, str, str]]:
     for name in (key.removesuffix("_x_mm") for key in episodes if key.endswith("_x_mm")):
         thing, _, what = name.rpartition("_")
         said = site.named(thing)[0]
-        if name in own:
+        if name in own or np.ptp(episodes[f"{name}_x_mm"]) == 0:
             continue
         if what == "bias":
             found.append((name, f"How wrong the {said} was seen", "seen minus true place"))
         elif what == "off":
             found.append((name, f"Where the {said} stood", "true displacement from where the robot believes it"))
         else:
-            found.append((name, f"Where the {site.named(name)[0]} lay", "true place, in the base frame"))
+            found.append((name, f"Where the {site.named(name)[0]} lay", "true place, about the middle of all"))
     return found
 
 
