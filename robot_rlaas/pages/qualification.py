@@ -1,5 +1,6 @@
 """The qualification report as one self-contained page."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -111,12 +112,12 @@ def _maps(episodes: dict[str, Any], failed: set[int]) -> list[Chart]:
     return charts
 
 
-def _about_middle(values: list[float | None]) -> list[float | None]:
+def _about_middle(values: list[float | None]) -> list[float]:
     """Places that all lie on one side are shown about their middle: the map's origin is in its middle."""
     known = [value for value in values if value is not None] or [0.0]
-    middle = (min(known) + max(known)) / 2
-    one_sided = min(known) * max(known) > 0
-    return [value - middle if one_sided and value is not None else value for value in values]
+    low, high = min(known), max(known)
+    middle = (low + high) / 2 if low * high > 0 else 0.0
+    return [math.nan if value is None else value - middle for value in values]
 
 
 def _other_maps(episodes: dict[str, Any]) -> list[tuple[str, str, str]]:
