@@ -20,7 +20,7 @@ from robot_rlaas.cell.contact import ContactReport, Learned
 from robot_rlaas.cell.hardware import Plant, load_plant
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.deploy.names import PLATE
-from robot_rlaas.env.task import expert_of
+from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.trials import run_trials
 from robot_rlaas.sim.learned import as_learned, offset_m

@@ -25,8 +25,8 @@ from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.deploy.cycle import Cycle, Sensed
 from robot_rlaas.deploy.virtual_arm.arm import VirtualArm
-from robot_rlaas.env import insertion
-from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.sim.model import build
 
 PLANT = "ur5e_worn"

@@ -22,7 +22,7 @@ from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.hardware import Plant
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.data.episode import record
-from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.train import train
 from robot_rlaas.pipeline import Cell

@@ -16,8 +16,9 @@ import numpy as np
 
 from robot_rlaas import pipeline, qualification
 from robot_rlaas.cell.spec import load_cell
-from robot_rlaas.env import insertion, reward
-from robot_rlaas.env.task import contract_of
+from robot_rlaas.env import reward
+from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.env.tasks import contract_of
 from robot_rlaas.learn import clone
 from robot_rlaas.learn import train as training
 from robot_rlaas.learn.recipe import Recipe, load_recipe

@@ -15,7 +15,7 @@ from robot_rlaas import pipeline
 from robot_rlaas.assets import data_dir
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.env.batch import BatchEnv, Outcome
-from robot_rlaas.env.task import expert_of
+from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.statistics import proportion
 

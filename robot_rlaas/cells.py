@@ -48,7 +48,7 @@ def show(cell: Cell, views: Views, seed: int, watch: Watch) -> Result:
 
 
 def _film(cell: Cell, path: Path, seed: int) -> str:
-    from robot_rlaas.env.task import contract_of, expert_of
+    from robot_rlaas.env.tasks import contract_of, expert_of
     from robot_rlaas.qualify.clips import clip
 
     expert = expert_of(cell.spec, contract_of(cell.spec), 1)
@@ -77,7 +77,7 @@ def compare_cells(one: str, other: str) -> Comparison:
 
 def _consequences(a: CellSpec, b: CellSpec) -> Iterator[str]:
     from robot_rlaas.bundle.build import not_the_same
-    from robot_rlaas.env.task import contract_of
+    from robot_rlaas.env.tasks import contract_of
 
     different = [name for name, x, y in zip(Contract._fields, contract_of(a), contract_of(b)) if x != y]
     if different:

@@ -17,7 +17,7 @@ from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy.run import Deployment, deploy
 from robot_rlaas.env.batch import Outcome
-from robot_rlaas.env.insertion import STAGES
+from robot_rlaas.env.insertion.task import STAGES
 from robot_rlaas.files import write_json
 from robot_rlaas.pipeline import Cell, Result, Watch
 from robot_rlaas.policies import Loaded, load

@@ -110,7 +110,7 @@ def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: W
     """Record scripted demonstrations as a LeRobotDataset v3."""
     from robot_rlaas.data.episode import record, start_axes
     from robot_rlaas.data.lerobot import write_dataset
-    from robot_rlaas.env.task import expert_of
+    from robot_rlaas.env.tasks import expert_of
 
     cell, count = Cell.load(reference), recipe.demonstrations
     env = cell.env(min(count, 100), Seeds(seed, Space.DEMONSTRATE))
@@ -154,7 +154,7 @@ def train(
 ) -> Result:
     """Clone the demonstrations, or begin with the policy directory `start`; improve by PPO, export."""
     from robot_rlaas.data.lerobot import read_dataset, read_lineage
-    from robot_rlaas.env.task import contract_of
+    from robot_rlaas.env.tasks import contract_of
     from robot_rlaas.files import sha256_tree
     from robot_rlaas.learn.improve import Progress
     from robot_rlaas.learn.train import train as train_policy

@@ -81,7 +81,7 @@ def load(reference: str | Path, cell: CellSpec, rows: int) -> Loaded:
     Raises:
         InputError: if it is none of these, broken, or made for another contract.
     """
-    from robot_rlaas.env.task import contract_of
+    from robot_rlaas.env.tasks import contract_of
 
     text, path, contract = str(reference), Path(reference), contract_of(cell)
     python = PYTHON.fullmatch(text)
@@ -101,11 +101,11 @@ def _unknown(what: str, path: Path) -> InputError:
 
 
 def _expert(cell: CellSpec, contract: Contract, rows: int) -> Loaded:
-    from robot_rlaas.env.task import expert_of, task_of
+    from robot_rlaas.env.tasks import expert_of
 
     policy = expert_of(cell, contract, rows)
-    modules = {sys.modules[type(part).__module__] for part in (policy, task_of(cell, 1))}
-    sources = sorted(sha256_file(Path(str(module.__file__))) for module in modules)
+    folder = Path(str(sys.modules[type(policy).__module__].__file__)).parent
+    sources = [sha256_file(path) for path in sorted(folder.glob("*.py"))]  # the task, too: it says what is seen
     digest = hashlib.sha256("".join(sources).encode()).hexdigest()
     return Loaded(policy, EXPERT, digest, EXPERT)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.env import insertion
+from robot_rlaas.env.insertion import task as insertion
 
 
 def policy_directory(folder: Path, cell: CellSpec, network: bytes, **changes: Any) -> Path:

@@ -18,7 +18,7 @@ from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.cli import main
 from robot_rlaas.deploy.run import Deployment, DeploymentError
-from robot_rlaas.env import insertion
+from robot_rlaas.env.insertion import task as insertion
 from robot_rlaas.files import write_json
 from robot_rlaas.on_arm import Word, ask, corrected, least_attempts, outcome_of, qualify_on_arm
 from robot_rlaas.pipeline import Result

@@ -16,8 +16,8 @@ from robot_rlaas.bundle import OnnxPolicy, build_bundle
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.env.expert import InsertionExpert
-from robot_rlaas.env.insertion import contract as contract_of
+from robot_rlaas.env.insertion.expert import InsertionExpert
+from robot_rlaas.env.insertion.task import contract as contract_of
 from robot_rlaas.files import sha256_file, sha256_tree
 from robot_rlaas.policies import load
 

@@ -121,7 +121,7 @@ def test_who_memorised_fifty_starts_is_exposed(cell, make_env) -> None:
     """A policy that knows the true hole of the episodes it has met is perfect on them and lost on fresh ones."""
     from robot_rlaas.cell.seeds import Seeds, Space
     from robot_rlaas.env.batch import BatchEnv
-    from robot_rlaas.env.expert import InsertionExpert
+    from robot_rlaas.env.insertion.expert import InsertionExpert
     from robot_rlaas.qualify.trials import run_trials
     from robot_rlaas.sim.cpu import CpuBackend
     from robot_rlaas.sim.model import build

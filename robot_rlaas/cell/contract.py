@@ -9,6 +9,7 @@ import numpy as np
 from robot_rlaas.cell.errors import InputError
 
 Array = Any
+XYZ = ("x", "y", "z")
 
 
 class Feature(NamedTuple):

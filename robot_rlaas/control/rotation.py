@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 Array = Any
+DOWN = np.diag([1.0, -1.0, -1.0])  # of a tool that points straight down
 
 
 def rotation_vector(R: Array) -> Array:

@@ -16,7 +16,7 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ToolController, ToolState
 from robot_rlaas.control.kinematics import Pose, SerialChain
 from robot_rlaas.control.safety import Envelope
-from robot_rlaas.env import insertion
+from robot_rlaas.env.insertion import task as insertion
 
 HOME_SPEED_RAD_S = 0.8
 HOME_ACCELERATION_RAD_S2 = 2.0

@@ -10,7 +10,8 @@ from robot_rlaas.control.controller import ACTION_AXES, ToolController, ToolStat
 from robot_rlaas.control.kinematics import Pose, tool_pose
 from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env.reward import force_cost, reward_terms, sustained_cost
-from robot_rlaas.env.task import Look, View, poses, put, task_of
+from robot_rlaas.env.task import Look, View, poses, put
+from robot_rlaas.env.tasks import task_of
 from robot_rlaas.sim.backend import Backend, Physics
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.variation import NOTHING, Beyond, Draw, draw

@@ -1,12 +1,10 @@
-"""What every kind of task has in common, and which one a cell asks for."""
+"""What every kind of task has in common."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from robot_rlaas.cell.contract import Contract, Policy
-from robot_rlaas.cell.handling import HandlingTask
-from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.cell.contract import Contract
 from robot_rlaas.control.controller import ToolState
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.safety import Envelope
@@ -86,38 +84,6 @@ class Task(Protocol):
     def look(self, view: View) -> Look:
         """Judge a period. Called once per period for every running episode, and once for its start."""
         ...
-
-
-def task_of(cell: CellSpec, count: int) -> Task:
-    """The task that the cell asks for, for `count` episodes side by side."""
-    if isinstance(cell.task, HandlingTask):
-        from robot_rlaas.env.handling import Handling
-
-        return Handling(cell, count)
-    from robot_rlaas.env.insertion import Insertion
-
-    return Insertion(cell, count)
-
-
-def contract_of(cell: CellSpec) -> Contract:
-    """What goes into a policy for this cell and what comes out."""
-    return task_of(cell, 1).contract
-
-
-def stages_of(cell: CellSpec) -> tuple[str, ...]:
-    """The names of the task's stages, from the start to "done"."""
-    return task_of(cell, 1).stages
-
-
-def expert_of(cell: CellSpec, contract: Contract, count: int) -> Policy:
-    """The scripted expert of the cell's task, for batches of `count` rows."""
-    if isinstance(cell.task, HandlingTask):
-        from robot_rlaas.env.handling_expert import HandlingExpert
-
-        return HandlingExpert(cell, contract, count)
-    from robot_rlaas.env.expert import InsertionExpert
-
-    return InsertionExpert(cell, contract, count)
 
 
 def put(into: Any, ids: Array, rows: Any) -> None:

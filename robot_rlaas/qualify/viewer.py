@@ -13,7 +13,7 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv
-from robot_rlaas.env.task import expert_of
+from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.geometry import quaternion
 from robot_rlaas.sim.model import Workcell

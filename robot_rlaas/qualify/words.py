@@ -8,8 +8,8 @@ import numpy as np
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose
-from robot_rlaas.control.rotation import matrix_from_vector, transpose
-from robot_rlaas.env import insertion
+from robot_rlaas.control.rotation import DOWN, matrix_from_vector, transpose
+from robot_rlaas.env.insertion import task as insertion
 from robot_rlaas.qualify.trials import ARM_AXES, START_AXES, start_axes
 
 Phrase = tuple[str, str, str]  # clause, format of its value, unit
@@ -142,7 +142,7 @@ def combined_axes(cell: CellSpec, starts: np.ndarray) -> np.ndarray:
     R_hand = matrix_from_vector(vector("hand", "rx ry rz", "deg", np.pi / 180))
     hole = insertion.task_frame(cell, plate_xy_m, plate_yaw_rad)
     seen = insertion.task_frame(cell, plate_xy_m + bias_xy_m, plate_yaw_rad + bias_yaw_rad)
-    tool = Pose(seen.R @ insertion.DOWN, seen.p)
+    tool = Pose(seen.R @ DOWN, seen.p)
     tip = insertion.part_tip(tool, vector("hand", "x y z", "mm", 1e-3), R_hand, cell.task.part.length_mm / 1000)
     at = insertion.progress(cell, hole, tip)
     R_hole_peg = transpose(hole.R) @ tool.R @ R_hand

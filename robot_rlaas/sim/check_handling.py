@@ -11,14 +11,13 @@ from robot_rlaas.cell.fixtures import Door, Tray
 from robot_rlaas.cell.handling import HandlingTask, label
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
-from robot_rlaas.control.rotation import about_z
+from robot_rlaas.control.rotation import DOWN, about_z
 from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.starts import nominal, seats, slots_m, standing
 
 REACH_TOLERANCE = 1e-4  # of position in m and orientation in rad
 TILT_DEG = 5.0
-DOWN = np.diag([1.0, -1.0, -1.0])
 
 
 class Goal(NamedTuple):

@@ -15,7 +15,7 @@ from robot_rlaas.bundle.load import sha256
 from robot_rlaas.bundle.network import NESTED
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import load_cell
-from robot_rlaas.env import insertion
+from robot_rlaas.env.insertion import task as insertion
 
 CELL = load_cell("peg_insertion")
 CONTRACT = insertion.contract(CELL)

@@ -13,8 +13,8 @@ from robot_rlaas.deploy.cycle import Cycle, Sensed
 from robot_rlaas.deploy.names import PLATE
 from robot_rlaas.deploy.ros.definitions import definition
 from robot_rlaas.deploy.virtual_arm.arm import VirtualArm
-from robot_rlaas.env.expert import InsertionExpert
-from robot_rlaas.env.insertion import contract
+from robot_rlaas.env.insertion.expert import InsertionExpert
+from robot_rlaas.env.insertion.task import contract
 
 START_NS = 1_790_000_000 * 10**9
 AXES = ("x", "y", "z")

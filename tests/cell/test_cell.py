@@ -8,7 +8,7 @@ from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.cell.spec import cell_path, load_cell
-from robot_rlaas.env.insertion import contract
+from robot_rlaas.env.insertion.task import contract
 from robot_rlaas.sim.check import check
 
 SHIPPED = cell_path("peg_insertion").read_text()

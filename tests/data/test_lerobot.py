@@ -9,7 +9,7 @@ import pytest
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.data.episode import record
 from robot_rlaas.data.lerobot import read_dataset, write_dataset
-from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.env.insertion.expert import InsertionExpert
 
 
 @pytest.fixture(scope="module")

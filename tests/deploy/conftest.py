@@ -9,7 +9,7 @@ from samples import policy_directory
 
 from robot_rlaas.bundle import build_bundle
 from robot_rlaas.cell.spec import CellSpec, load_cell
-from robot_rlaas.env import insertion
+from robot_rlaas.env.insertion import task as insertion
 
 
 @pytest.fixture(scope="session")

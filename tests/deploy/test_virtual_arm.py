@@ -8,10 +8,10 @@ from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.control.controller import ToolController
 from robot_rlaas.control.kinematics import Pose, solve
+from robot_rlaas.control.rotation import DOWN as TOOL_DOWN
 from robot_rlaas.deploy.virtual_arm.arm import VirtualArm
 from robot_rlaas.deploy.virtual_arm.score import Part, Scorekeeper
-from robot_rlaas.env.insertion import DOWN as TOOL_DOWN
-from robot_rlaas.env.insertion import task_frame
+from robot_rlaas.env.insertion.task import task_frame
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 from robot_rlaas.sim.variation import draw

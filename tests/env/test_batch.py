@@ -3,8 +3,9 @@
 import numpy as np
 
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.env import insertion, reward
-from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.env import reward
+from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.sim.variation import draw
 
 

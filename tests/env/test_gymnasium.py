@@ -21,7 +21,7 @@ from robot_rlaas.assets import data_dir
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Space
 from robot_rlaas.env.gym import CellEnv, CellVectorEnv
-from robot_rlaas.env.task import expert_of
+from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.sim.render import Renderer, RenderingUnavailable
 
 CELL = "peg_insertion"

@@ -9,9 +9,9 @@ from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env import batch
 from robot_rlaas.env.batch import BatchEnv
-from robot_rlaas.env.handling_expert import HandlingExpert
-from robot_rlaas.env.handling_judge import Judge, Truth, tool_yaw
-from robot_rlaas.env.handling_plan import plan_of
+from robot_rlaas.env.handling.expert import HandlingExpert
+from robot_rlaas.env.handling.judge import Judge, Truth, tool_yaw
+from robot_rlaas.env.handling.plan import plan_of
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 from robot_rlaas.sim.starts import Flat

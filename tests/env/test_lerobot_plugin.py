@@ -26,7 +26,7 @@ from robot_rlaas.cell.seeds import Space
 from robot_rlaas.data.lerobot import features
 from robot_rlaas.env.gym import CellEnv
 from robot_rlaas.env.lerobot_plugin import RlaasEnvConfig
-from robot_rlaas.env.task import contract_of, expert_of
+from robot_rlaas.env.tasks import contract_of, expert_of
 from robot_rlaas.policies import load
 
 CELL = "peg_insertion"

@@ -12,8 +12,8 @@ import pytest
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import Variation, load_cell
 from robot_rlaas.env.batch import BatchEnv
-from robot_rlaas.env.expert import InsertionExpert
-from robot_rlaas.env.insertion import contract
+from robot_rlaas.env.insertion.expert import InsertionExpert
+from robot_rlaas.env.insertion.task import contract
 from robot_rlaas.pages import generalisation, qualification, site
 from robot_rlaas.pages.overview import Overview, Stage, achieved, overview_page
 from robot_rlaas.pages.qualification import qualification_page

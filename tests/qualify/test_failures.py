@@ -8,7 +8,7 @@ import pytest
 
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.env.batch import Outcome
-from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.qualify.failures import (
     _best_cut,
     clusters,

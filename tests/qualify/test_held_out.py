@@ -5,8 +5,8 @@ import pytest
 
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import Variation
-from robot_rlaas.env.expert import InsertionExpert
-from robot_rlaas.env.insertion import contract
+from robot_rlaas.env.insertion.expert import InsertionExpert
+from robot_rlaas.env.insertion.task import contract
 from robot_rlaas.qualify.held_out import (
     EVERYTHING,
     REACHES,

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
-from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.qualify.claims import Plan, judge
 from robot_rlaas.qualify.failures import clusters
 from robot_rlaas.qualify.fresh import freshness

@@ -3,7 +3,7 @@
 import numpy as np
 
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.env.expert import InsertionExpert
+from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.qualify.trials import START_AXES, run_trials, starts_of
 from robot_rlaas.sim.variation import draw
 

@@ -11,7 +11,7 @@ from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
-from robot_rlaas.env.task import expert_of
+from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.pipeline import Cell
 from robot_rlaas.sim import warp as warp_module
 from robot_rlaas.sim.backend import Backend, backend_of

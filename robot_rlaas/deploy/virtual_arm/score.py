@@ -7,7 +7,7 @@ import numpy as np
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, SerialChain, tool_pose
 from robot_rlaas.control.safety import Envelope, inside_keep_out
-from robot_rlaas.env.insertion import Progress, part_tip, progress
+from robot_rlaas.env.insertion.task import Progress, part_tip, progress
 
 AT_HOME_M = 0.001
 STILL_M = 0.0001  # per tick

@@ -19,7 +19,7 @@ from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.env.gym import CellEnv
-from robot_rlaas.env.task import contract_of
+from robot_rlaas.env.tasks import contract_of
 from robot_rlaas.sim.render import RenderingUnavailable
 
 SEEN = {"agent_pos": (OBS_STATE, FeatureType.STATE), "environment_state": (OBS_ENV_STATE, FeatureType.ENV)}

@@ -5,7 +5,7 @@ import numpy as np
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.insertion import BoxPart
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.env.insertion import SEARCH_PERIOD_S
+from robot_rlaas.env.insertion.task import SEARCH_PERIOD_S
 
 ALIGN_M = 0.006  # height at which the tool waits until it is over the hole
 SLOW_M = 0.004  # height below which it descends slowly

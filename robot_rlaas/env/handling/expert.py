@@ -6,7 +6,7 @@ from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.fixtures import Door
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.env.handling_plan import VERBS
+from robot_rlaas.env.handling.plan import VERBS
 
 OVER_M = 0.004  # so near above the goal it goes down
 NEARLY_M = 0.03  # so near above the goal it waits until it is over it, instead of going up again

@@ -5,19 +5,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from robot_rlaas.cell.contract import Contract, Feature
+from robot_rlaas.cell.contract import XYZ, Contract, Feature
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ACTION_AXES, ToolState
 from robot_rlaas.control.kinematics import Pose
-from robot_rlaas.control.rotation import about_z, matrix_from_vector, rotate, rotate_back, rotation_vector, transpose
+from robot_rlaas.control.rotation import (
+    DOWN,
+    about_z,
+    matrix_from_vector,
+    rotate,
+    rotate_back,
+    rotation_vector,
+    transpose,
+)
 from robot_rlaas.env.task import Look, View, poses, put, take
 
 if TYPE_CHECKING:
     from robot_rlaas.sim.variation import Draw
 
 Array = Any
-XYZ = ("x", "y", "z")
-DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight at the plate
 SEARCH_PERIOD_S = 0.6
 TOUCH_N, TOUCH_HEIGHT_M = 5.0, 0.006  # a force on a tool so low over the plate is its first touch
 LATERAL_SCALES_M = (0.01, 0.002)  # the way to the hole, and the search for it

@@ -6,7 +6,7 @@ import numpy as np
 
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.control.kinematics import Pose
-from robot_rlaas.env.handling_plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan, goal_at
+from robot_rlaas.env.handling.plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan, goal_at
 from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.starts import Flat
 

@@ -4,24 +4,22 @@ from typing import Any
 
 import numpy as np
 
-from robot_rlaas.cell.contract import Contract, Feature
+from robot_rlaas.cell.contract import XYZ, Contract, Feature
 from robot_rlaas.cell.fixtures import Door
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ACTION_AXES
-from robot_rlaas.control.rotation import about_z, rotate, rotate_back, rotation_vector, transpose
+from robot_rlaas.control.rotation import DOWN, about_z, rotate, rotate_back, rotation_vector, transpose
 from robot_rlaas.control.safety import Envelope, inside_keep_out
-from robot_rlaas.env.handling_judge import Judge, Truth, truth
-from robot_rlaas.env.handling_plan import NONE, PLACE, UP, VERBS, goal_at, plan_of
-from robot_rlaas.env.handling_senses import WIDE_OPEN, Doors, Eyes, Sensed, next_stage
+from robot_rlaas.env.handling.judge import Judge, Truth, truth
+from robot_rlaas.env.handling.plan import NONE, PLACE, UP, VERBS, goal_at, plan_of
+from robot_rlaas.env.handling.senses import WIDE_OPEN, Doors, Eyes, Sensed, next_stage
 from robot_rlaas.env.task import Look, View, poses
 from robot_rlaas.sim.starts import Flat, machines, moving, scene
 from robot_rlaas.sim.variation import Draw
 
 Array = Any
-XYZ = ("x", "y", "z")
-DOWN = np.diag([1.0, -1.0, -1.0])  # the tool's orientation when it points straight down
 STAGE_S = 5.0  # the clock of a stage runs so long
 
 

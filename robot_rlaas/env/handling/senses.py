@@ -7,8 +7,8 @@ import numpy as np
 from robot_rlaas.cell.fixtures import Door, Tray
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.control.kinematics import Pose
-from robot_rlaas.env.handling_judge import DRIVE_SHARE, WIDTH_M, Truth, tool_yaw, turned
-from robot_rlaas.env.handling_plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan
+from robot_rlaas.env.handling.judge import DRIVE_SHARE, WIDTH_M, Truth, tool_yaw, turned
+from robot_rlaas.env.handling.plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan
 from robot_rlaas.sim.starts import Flat, moving
 
 STRICTER = 0.7  # of a stage's tolerance: the robot moves on when it believes to be well within it
