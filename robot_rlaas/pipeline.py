@@ -59,9 +59,9 @@ class Cell:
     def env(
         self, simulations: int, seeds: Seeds, first: int = 0, widen: float = 1.0, simulator: str = "cpu"
     ) -> "BatchEnv":
-        """A batched environment. `widen` widens what nobody observes; `simulator` is as in `sim.backend.backend_of`."""
+        """A batched environment. `widen` widens what nobody observes; `simulator` is as in `backend_of`."""
         from robot_rlaas.env.batch import BatchEnv
-        from robot_rlaas.sim.backend import backend_of
+        from robot_rlaas.sim.backends import backend_of
 
         spec = self.spec if widen == 1.0 else _widened(self.spec, widen)
         return BatchEnv(spec, self.workcell, backend_of(simulator, self.workcell, spec, simulations), seeds, first)

@@ -1,4 +1,4 @@
-"""What can be proven of a handling cell before any training. Findings are (what holds, its figure)."""
+"""What can be proven of a handling cell before any training."""
 
 from collections.abc import Iterator
 from itertools import pairwise, product
@@ -13,11 +13,9 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import DOWN, about_z
 from robot_rlaas.control.safety import inside_keep_out
+from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.starts import nominal, seats, slots_m, standing
-
-REACH_TOLERANCE = 1e-4  # of position in m and orientation in rad
-TILT_DEG = 5.0
 
 
 class Goal(NamedTuple):
@@ -57,7 +55,7 @@ def _lifted(task: HandlingTask, p: np.ndarray) -> np.ndarray:
     return np.array([*p[:2], task.travel_mm / 1000])
 
 
-def check_reach(cell: CellSpec, workcell: Workcell) -> tuple[str, str]:
+def check_reach(cell: CellSpec, workcell: Workcell) -> Finding:
     """Every goal is in reach, within the joints' ranges, and out of keep-out boxes.
 
     Raises:
@@ -79,24 +77,8 @@ def check_reach(cell: CellSpec, workcell: Workcell) -> tuple[str, str]:
         at = f"the grasp point at [{x:.0f}, {y:.0f}, {z:.0f}] mm, turned by {np.rad2deg(goal.yaw):.0f} deg"
         raise InputError(f"{goal.what}: with {at}, {why}", key=goal.key, fix="move it, or change robot.home_deg")
     room = float(np.minimum(q - limits.lower_rad, limits.upper_rad - q).min())
-    return "every part, seat and point is reachable", f"{len(found)} poses, {np.rad2deg(room):.0f} deg joint margin"
-
-
-def check_upright(cell: CellSpec, workcell: Workcell) -> None:
-    """The tool starts pointing down.
-
-    Raises:
-        InputError: if it does not.
-    """
-    tool = tool_pose(workcell.chain, np.deg2rad(np.array(cell.robot.home_deg))[None])
-    tilt = float(np.rad2deg(np.arccos(np.clip(-tool.R[0, 2, 2], -1, 1))))
-    if tilt > TILT_DEG:
-        raise InputError(
-            f"robot.home_deg is {list(cell.robot.home_deg)}: the tool starts tilted by {tilt:.1f} deg; allowed are "
-            f"{TILT_DEG:g} deg or less",
-            key="robot.home_deg",
-            fix="choose a home pose with the tool pointing down",
-        )
+    margin = f"{len(found)} poses, {np.rad2deg(room):.0f} deg joint margin"
+    return Finding("every part, seat and point is reachable", margin)
 
 
 def check_doors(cell: CellSpec, workcell: Workcell) -> None:
@@ -118,7 +100,7 @@ def check_doors(cell: CellSpec, workcell: Workcell) -> None:
                 )
 
 
-def check_time(cell: CellSpec) -> tuple[str, str]:
+def check_time(cell: CellSpec) -> Finding:
     """The ways from goal to goal, seen from above, at the largest step of the tool.
 
     Raises:
@@ -138,13 +120,4 @@ def check_time(cell: CellSpec) -> tuple[str, str]:
             number, inside = found[stage.at]
             points.append(nominal(standing(task)[number]).at(inside).p)
     way_mm = 1000 * sum(float(np.linalg.norm(b[:2] - a[:2])) for a, b in pairwise(points))
-    speed = cell.control.step_mm * cell.control.rate_hz
-    shortest, limit = way_mm / speed, cell.requirements.cycle_time_s.limit
-    if shortest > limit:
-        raise InputError(
-            f"requirements.cycle_time_s.limit is {limit} s, but the way alone takes {shortest:.1f} s at "
-            f"{speed:.0f} mm/s (control.step_mm times control.rate_hz)",
-            key="requirements.cycle_time_s.limit",
-            fix="allow more time or larger steps",
-        )
-    return "the cycle time can be met", f"the way alone takes {shortest:.1f} s of {limit:g} s"
+    return enough_time(cell, way_mm)

@@ -1,14 +1,15 @@
 """The second backend: MuJoCo Warp, on a CUDA device, or on Warp's CPU device, slowly, to test the same code.
 
 An episode's start is made by the CPU backend and uploaded, so that on both backends it is the same numbers. From there
-on everything runs on the device, in single precision. Only `sim.backend.backend_of` imports this module: Warp and its
+on everything runs on the device, in single precision. Only `sim.backends.backend_of` imports this module: Warp and its
 kernels take seconds to load.
 
 Contacts are found as MuJoCo finds them, as far as single precision goes. By default, MuJoCo Warp looks for those of two
 boxes by the expanding polytope algorithm, which takes another normal where a part meets an edge: in 14 % of the states
 in which a peg touches its plate, and in 31 of 2,000 episodes that cost the scripted expert its success. MuJoCo's test
 of separating axes, which it has too, differs from the CPU's in 1 of 360 states. Round shapes have only that algorithm:
-with its tolerance of 1 um it misses 12 to 19 % of their contacts, most of them shallow, and with 0.1 um 5 to 12 %.
+with its tolerance of 1 um it finds fewer contacts or none in 12 to 19 % of states, most of them shallow, and with
+0.1 um in 5 to 12 %.
 """
 
 import dataclasses

@@ -14,7 +14,8 @@ from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.pipeline import Cell
 from robot_rlaas.sim import warp as warp_module
-from robot_rlaas.sim.backend import Backend, backend_of
+from robot_rlaas.sim.backend import Backend
+from robot_rlaas.sim.backends import backend_of
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.variation import Draw, draw
 from robot_rlaas.sim.warp import WarpBackend
