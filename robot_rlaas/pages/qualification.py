@@ -13,12 +13,12 @@ from robot_rlaas.pages import figures, generalisation, site
 Clip = tuple[str, str, bytes]  # title, one sentence, MP4
 Chart = tuple[str, str, Markup]  # title, one sentence, SVG
 MAPS = (
-    ("miss", "How far the peg would miss", "its tip beside the hole, aimed at where the hole was seen"),
+    ("miss", "How far the part would miss", "its tip beside the hole, aimed at where the hole was seen"),
     ("bias", "How wrong the observed pose was", "observed minus true plate position"),
     ("hand", "How the part sat in the hand", "nobody measures this one"),
     ("plate", "Where the plate lay", "true displacement from its nominal place"),
 )
-THINGS = {"plate": "plate", "bias": "plate as seen", "hand": "peg in the hand", "miss": "miss"}  # how axes begin
+THINGS = {"plate": "plate", "bias": "plate as seen", "hand": "part in the hand", "miss": "miss"}  # how axes begin
 MOMENTS = {"search_s": "at the plate", "insert_s": "in the hole", "done_s": "done", "peak_at_s": "largest force"}
 MOST_MAPS = 6
 EXTRA = (("held_out", "held-out factor"), ("sensitivity", "point of the sensitivity curves"))
@@ -155,7 +155,7 @@ def _shares(report: dict[str, Any]) -> list[Chart]:
 
 
 def _axis(contrast: dict[str, Any]) -> str:
-    """An axis with its unit: "hand_rx_deg" is "peg in the hand, rx [°]", or "..., |rx| [°]" where its size is meant."""
+    """An axis with its unit: "hand_rx_deg" is "part in the hand, rx [°]", or "..., |rx| [°]" where size is meant."""
     words, unit = site.named(contrast["axis"])
     thing, _, part = words.partition(" ")
     thing, words = (f"{THINGS[thing]}, ", part) if part and thing in THINGS else ("", words)

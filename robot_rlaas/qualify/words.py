@@ -36,22 +36,22 @@ PHRASES = {  # clause, format of its value, unit
     "bias_x_mm": ("the plate was seen {} off in x", "+z.1f", " mm"),
     "bias_y_mm": ("the plate was seen {} off in y", "+z.1f", " mm"),
     "bias_yaw_deg": ("the plate was seen turned by {} too far", "+z.1f", "°"),
-    "hand_x_mm": ("the peg sat {} off in x in the hand", "+z.1f", " mm"),
-    "hand_y_mm": ("the peg sat {} off in y in the hand", "+z.1f", " mm"),
-    "hand_z_mm": ("the peg sat {} off in z in the hand", "+z.1f", " mm"),
-    "hand_rx_deg": ("the peg was tilted by {} about x in the hand", "+z.1f", "°"),
-    "hand_ry_deg": ("the peg was tilted by {} about y in the hand", "+z.1f", "°"),
-    "hand_rz_deg": ("the peg was turned by {} in the hand", "+z.1f", "°"),
+    "hand_x_mm": ("the part sat {} off in x in the hand", "+z.1f", " mm"),
+    "hand_y_mm": ("the part sat {} off in y in the hand", "+z.1f", " mm"),
+    "hand_z_mm": ("the part sat {} off in z in the hand", "+z.1f", " mm"),
+    "hand_rx_deg": ("the part was tilted by {} about x in the hand", "+z.1f", "°"),
+    "hand_ry_deg": ("the part was tilted by {} about y in the hand", "+z.1f", "°"),
+    "hand_rz_deg": ("the part was turned by {} in the hand", "+z.1f", "°"),
     "friction": ("friction was {}", ".2f", ""),
     "delay_ms": ("commands took {} to act", ".0f", " ms"),
     "joint_friction_Nm": ("joint friction was {}", ".2f", " N m"),
     "gain_scale": ("servo gains were {} times nominal", ".2f", ""),
     "damping_scale": ("servo damping was {} times nominal", ".2f", ""),
-    "miss_x_mm": ("aimed where the hole was seen, the peg was {} off in x", "+z.1f", " mm"),
-    "miss_y_mm": ("aimed where the hole was seen, the peg was {} off in y", "+z.1f", " mm"),
-    "miss_mm": ("aimed where the hole was seen, the peg was {} off", ".1f", " mm"),
-    "tilt_deg": ("the peg leant by {}", ".1f", "°"),
-    "twist_deg": ("the peg was twisted by {} against the hole", "+z.1f", "°"),
+    "miss_x_mm": ("aimed where the hole was seen, the part was {} off in x", "+z.1f", " mm"),
+    "miss_y_mm": ("aimed where the hole was seen, the part was {} off in y", "+z.1f", " mm"),
+    "miss_mm": ("aimed where the hole was seen, the part was {} off", ".1f", " mm"),
+    "tilt_deg": ("the part leant by {}", ".1f", "°"),
+    "twist_deg": ("the part was twisted by {} against the hole", "+z.1f", "°"),
 }
 REACHED = ("at the plate", "in the hole", "done")  # a stage of insertion.STAGES[1:] in a sentence
 
@@ -129,8 +129,8 @@ def with_combined(cell: CellSpec, starts: np.ndarray) -> np.ndarray:
 def combined_axes(cell: CellSpec, starts: np.ndarray) -> np.ndarray:
     """What a start's displacements add up to, (n, len(START_AXES)) -> (n, len(COMBINED_AXES)).
 
-    Let the tool stand upright at the hole as it was seen. The miss is where the peg's tip then is beside the true hole,
-    in its frame; the tilt is the angle between the axes of peg and hole, the twist the one between their sides.
+    Let the tool stand upright at the hole as it was seen. The miss is where the part's tip then is beside the true
+    hole, in its frame; the tilt is the angle between the axes of part and hole, the twist the one between their sides.
     """
     column = dict(zip(START_AXES, starts.T))
 

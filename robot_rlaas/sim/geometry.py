@@ -13,6 +13,7 @@ CHAMFER, INSIDE, BRIGHT, DARK = (
     (0.74, 0.76, 0.78, 1),
     (0.13, 0.14, 0.16, 1),
 )
+KEEP_OUT_NAME, SOLID_NAME = "keep_out/", "solid/"  # how names begin: of a keep-out box, and of what stands in it
 UNSEEN = 3  # the group that is not drawn
 FACETS = 48  # of a round hole that is drawn
 NO_CONTACT: dict[str, Any] = {"contype": 0, "conaffinity": 0}
@@ -37,10 +38,10 @@ def fixture(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL, 
     body.add_geom(type=shape, pos=center, quat=quaternion(R), size=size, group=group, **collides, **FIRM)
 
 
-def look(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL) -> None:
+def look(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL) -> Any:
     """A geom for the eye: nothing collides with it and it weighs nothing. Arguments as of `fixture`."""
     quat = quaternion(R)
-    body.add_geom(type=shape, pos=center, quat=quat, size=size, mass=0, group=2, rgba=rgba, **NO_CONTACT)
+    return body.add_geom(type=shape, pos=center, quat=quat, size=size, mass=0, group=2, rgba=rgba, **NO_CONTACT)
 
 
 def look_of_round_hole(spec, body, radius_m: float, outer_m, depth_m: float, chamfer_m: float) -> None:

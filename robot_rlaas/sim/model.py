@@ -14,7 +14,7 @@ from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.sim import handling, insertion
 from robot_rlaas.sim.arms import load_arm, load_model
-from robot_rlaas.sim.geometry import ENVIRONMENT, HELD
+from robot_rlaas.sim.geometry import ENVIRONMENT, HELD, KEEP_OUT_NAME, SOLID_NAME
 
 TIMESTEP_S = 0.005
 DELAY_SAMPLES = 20  # room for 0.1 s of command delay
@@ -115,7 +115,7 @@ def _add_surroundings(spec: mujoco.MjSpec, cell: CellSpec) -> None:
     for box in cell.keep_out:
         center, half = np.array(box.center_mm) / 1000, np.array(box.size_mm) / 2000
         world.add_geom(
-            name=f"keep_out_{box.name}",
+            name=f"{KEEP_OUT_NAME}{box.name}",
             type=mujoco.mjtGeom.mjGEOM_BOX,
             pos=center,
             size=half,
@@ -125,7 +125,7 @@ def _add_surroundings(spec: mujoco.MjSpec, cell: CellSpec) -> None:
             rgba=(0.9, 0.2, 0.15, 0.22),
         )
         world.add_geom(
-            name=box.name,
+            name=f"{SOLID_NAME}{box.name}",
             type=mujoco.mjtGeom.mjGEOM_BOX,
             pos=center - (0, 0, half[2] * 0.1),
             size=half * 0.8,

@@ -3,14 +3,12 @@
 import mujoco
 import numpy as np
 
+from robot_rlaas.sim.geometry import BOX, BRIGHT, CYLINDER, DARK, KEEP_OUT_NAME, SOLID_NAME, STEEL, look
+
 Color = tuple[float, float, float, float]
 
 BENCH: Color = (0.92, 0.92, 0.91, 1)
-ALUMINIUM: Color = (0.74, 0.76, 0.78, 1)
 PROFILE: Color = (0.60, 0.63, 0.66, 1)
-STEEL: Color = (0.52, 0.55, 0.60, 1)
-DARK: Color = (0.13, 0.14, 0.16, 1)
-BRASS: Color = (0.86, 0.62, 0.20, 1)
 RED: Color = (0.80, 0.17, 0.13, 1)
 KEEP_OUT: Color = (0.93, 0.28, 0.16, 0.13)
 ZONE: Color = (0.93, 0.28, 0.16, 0.05)
@@ -34,7 +32,7 @@ def dress(spec: mujoco.MjSpec) -> mujoco.MjSpec:
             for geom in body.geoms:
                 geom.material = "metal"
     for geom in spec.geoms:
-        if geom.name.startswith("keep_out_"):
+        if geom.name.startswith(KEEP_OUT_NAME):
             _keep_out(spec, geom)
         if geom.name.startswith("zone_"):
             geom.rgba = ZONE
@@ -112,7 +110,7 @@ def _keep_out(spec: mujoco.MjSpec, zone) -> None:
     """Show the zone translucent, and what stands in it as a toggle clamp on the table."""
     zone.rgba = KEEP_OUT
     _edges(spec.worldbody, np.array(zone.pos), np.array(zone.size[:3]))
-    solid = spec.geom(zone.name.removeprefix("keep_out_"))
+    solid = spec.geom(zone.name.replace(KEEP_OUT_NAME, SOLID_NAME, 1))
     solid.group = 3
     table = spec.geom("table")
     (x, y, _), (half_x, half_y, half_z) = solid.pos, solid.size[:3]
@@ -122,7 +120,7 @@ def _keep_out(spec: mujoco.MjSpec, zone) -> None:
     post = (top - ground) * 0.36
     _look(world, "box", (x - half_x * 0.45, y, ground + post), (half_x * 0.18, half_y * 0.5, post), STEEL)
     arm_z = ground + 2 * post
-    _look(world, "box", (x + half_x * 0.15, y, arm_z), (half_x * 0.75, half_y * 0.22, 0.007), ALUMINIUM)
+    _look(world, "box", (x + half_x * 0.15, y, arm_z), (half_x * 0.75, half_y * 0.22, 0.007), BRIGHT)
     _look(world, "cylinder", (x + half_x * 0.75, y, arm_z - 0.018), (0.006, 0.022, 0), STEEL)
     _look(world, "cylinder", (x + half_x * 0.75, y, arm_z - 0.042), (0.011, 0.006, 0), DARK)
     handle = (x - half_x * 0.45, y, arm_z, x - half_x * 0.75, y, top)
@@ -142,6 +140,5 @@ def _edges(body, center: np.ndarray, half: np.ndarray) -> None:
 
 
 def _look(body, shape: str, pos, size, rgba: Color) -> None:
-    """A geom that nothing collides with and that weighs nothing."""
-    kind = {"box": mujoco.mjtGeom.mjGEOM_BOX, "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER}[shape]
-    body.add_geom(type=kind, pos=pos, size=size, rgba=rgba, contype=0, conaffinity=0, mass=0, group=2, material="metal")
+    """Of metal, for the eye."""
+    look(body, {"box": BOX, "cylinder": CYLINDER}[shape], pos, size, rgba=rgba).material = "metal"

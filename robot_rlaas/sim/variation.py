@@ -39,13 +39,13 @@ class Draw(NamedTuple):
         bias_xy_m: (n, 2) and
         bias_yaw_rad: (n,): observed minus true plate pose.
         hand_m: (n, 3) and
-        hand_rad: (n, 3) rotation vector: the peg's pose in the hand, against nominal.
-        friction: (n,) sliding friction between peg and plate.
+        hand_rad: (n, 3) rotation vector: the part's pose in the hand, against nominal.
+        friction: (n,) sliding friction between part and plate.
         damping_scale, joint_friction_Nm, gain_scale, armature_scale: (n, k) per joint.
         delay_s: (n,) between a command and its effect.
         wrench_noise: (n, horizon + 1, 6) N and N m: bias and noise of every reading.
         joint_noise_rad: (n, horizon + 1, k).
-        payload_kg: (n,) what the hand holds besides the peg and the controller knows nothing of, and
+        payload_kg: (n,) what the hand holds besides the part and the controller knows nothing of, and
         payload_m: (n, 3) its centre of mass in the hand's frame, from the middle between the fingertips.
         start: (n, len(cell.task.start_ranges)) what else the task varies, in its units.
         sight_noise: (n, horizon + 1, cell.task.watched, 3) standard normal: each part's x, y, yaw in each picture.

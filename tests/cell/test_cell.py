@@ -116,3 +116,10 @@ def test_seed_spaces_never_meet() -> None:
 def test_a_key_does_not_depend_on_the_order() -> None:
     assert key_of("12" * 32, "ab" * 32) == key_of("ab" * 32, "12" * 32)
     assert key_of("12" * 32) == (0x12121212, 0x12121212)
+
+
+def test_a_keep_out_box_may_be_called_like_anything(tmp_path: Path) -> None:
+    """What is built of it has names of its own: "table" is also what the plate lies on."""
+    path = write(tmp_path, "name: clamp", "name: table")
+    workcell, _ = check(load_cell(str(path)), path)
+    assert workcell.model.geom("solid/table").pos[1] == pytest.approx(0.16)

@@ -208,18 +208,18 @@ def test_held_out_factors_stand_by_their_gap(full_report, tmp_path):
     entries = {entry["factor"]: entry for entry in full_report["held_out"]}
     names = list(rows)
     first = names.index("everything at once")
-    assert names[first : first + 3] == ["everything at once", "peg tilted in the hand", "shape of the plate"]
-    assert rows["peg tilted in the hand"][:3] == ["−1.5 to 1.5°", "−1 to 1°", "83 %78 to 87.2 %"]
+    assert names[first : first + 3] == ["everything at once", "part tilted in the hand", "shape of the plate"]
+    assert rows["part tilted in the hand"][:3] == ["−1.5 to 1.5°", "−1 to 1°", "83 %78 to 87.2 %"]
     assert rows["shape of the plate"][0] == "clearance 0.4 mm, chamfer 0.8 mm"
     assert rows["servo gains"][:2] == ["0.7 to 1.3 × nominal", "0.8 to 1.2 × nominal"]
     assert rows["everything at once"][-1] == "71.4 Nabove the limit"
     assert rows["friction"][-1] == "47.3 N"
     gap = entries["hand_offset_deg"]["gap"]
     shown = "{value:.1f}{lower_95:.1f} to {upper_95:.1f}".format(**{k: 100 * v for k, v in gap.items()})
-    assert rows["peg tilted in the hand"][3] == shown
+    assert rows["part tilted in the hand"][3] == shown
     assert page.count('<tr class="loses">') == sum(entry["gap"]["lower_95"] > 0 for entry in entries.values())
     (told,) = re.findall(r"lower bound is above zero, for ([^.]*)\.", words(page))
-    assert told.startswith("everything at once, peg tilted in the hand, shape of the plate")
+    assert told.startswith("everything at once, part tilted in the hand, shape of the plate")
     assert "friction" not in told.replace("joint friction", "")
     assert f"all {len(entries)} lower bounds hold together with 95 % confidence (Bonferroni)" in words(page)
 
@@ -237,7 +237,7 @@ def test_sensitivity_names_what_breaks_first(full_report):
     assert found["breaks_first"] == {"factor": "hand_offset_deg", "reach": 1.5}
     page = words(qualification_page(full_report))
     section = page[page.index("What breaks it first") :]
-    assert "Peg tilted in the hand breaks the policy first, at 1.5 times the cell's range (−1.5 to 1.5°)" in section
+    assert "Part tilted in the hand breaks the policy first, at 1.5 times the cell's range (−1.5 to 1.5°)" in section
     assert section.count("breaks at reach") == sum(reach is not None for reach in found["breaks_at"].values())
     assert "plate seen shifted breaks at reach 2.5 (−2.5 to 2.5 mm)" in section
     assert "command delay holds up to reach 2.5" in section
@@ -297,12 +297,12 @@ def test_maps_tell_failures_from_broken_limits(report):
     beyond = sum(cluster["count"] for cluster in report["failures"]) - (report["episodes"] - good)
     assert beyond > 0
     assert page.count(f"Successes: {good}, {beyond} of them beyond a limit; failures: {report['episodes'] - good}") == 4
-    assert "How far the peg would miss" in page
+    assert "How far the part would miss" in page
 
 
 @pytest.mark.parametrize(
     ("axis", "magnitude", "label"),
-    [("friction", False, "friction"), ("hand_rx_deg", True, "peg in the hand, |rx| [°]"), ("bias_x_mm", True, None)],
+    [("friction", False, "friction"), ("hand_rx_deg", True, "part in the hand, |rx| [°]"), ("bias_x_mm", True, None)],
 )
 def test_an_axis_that_no_map_shows_has_a_chart_of_its_own(report, axis, magnitude, label):
     cluster = report["failures"][0]
@@ -449,7 +449,7 @@ def test_overall_verdict(verdicts, kind, word):
         ("joint_friction_Nm", ("joint friction", "N m")),
         ("command_delay_s", ("command delay", "s")),
         ("servo_gain_scale", ("servo gains", "× nominal")),
-        ("hand_offset_deg", ("peg tilted in the hand", "°")),
+        ("hand_offset_deg", ("part tilted in the hand", "°")),
         ("friction", ("friction", "")),
         ("new_thing_mm", ("new thing", "mm")),
     ],

@@ -127,7 +127,7 @@ def test_two_opposite_causes_are_two_clusters(cell, starts) -> None:
         held = next(contrast for contrast in cluster.contrasts if contrast.axis == "hand_y_mm")
         assert held.median == pytest.approx(np.median(mine), abs=1e-4)
         assert not held.magnitude
-        assert f"the peg sat {held.median:+.1f} mm off in y in the hand" in cluster.text
+        assert f"the part sat {held.median:+.1f} mm off in y in the hand" in cluster.text
     everyone = {number for cluster in found for number in cluster.episodes}
     assert everyone == {trial.outcome.episode for trial in trials if failure_kind(cell, trial.outcome)}
 

@@ -135,7 +135,7 @@ class VirtualArm:
         mujoco.mj_forward(model, data)
 
     def _lay(self, episode: int) -> Part:
-        """Put part number `episode` on the table and another peg into the hand."""
+        """Put part number `episode` on the table and another part into the hand."""
         one = draw(self.cell, Seeds(self._seed, Space.DEPLOY), np.array([episode]))
         hole = task_frame(self.cell, one.plate_xy_m, one.plate_yaw_rad)
         self._observed = task_frame(self.cell, one.plate_xy_m + one.bias_xy_m, one.plate_yaw_rad + one.bias_yaw_rad)

@@ -15,7 +15,7 @@ MOVED_M = 0.0005
 
 
 class Part(NamedTuple):
-    """The true geometry of one attempt, one row: hole, and how the peg sits in the hand."""
+    """The true geometry of one attempt, one row: hole, and how the part sits in the hand."""
 
     episode: int
     hole: Pose
@@ -29,7 +29,7 @@ class Attempt(NamedTuple):
     Attributes:
         episode: its number in the seed space of deployments.
         started: the tool left home.
-        success: the peg was as deep as the task asks within its timeout.
+        success: the part was as deep as the task asks within its timeout.
         cycle_time_s: from leaving home to success; None without success.
         peak_force_N: largest contact force until success or timeout: what the cell's requirement is about.
         way_back_force_N: largest contact force after that, until the next part was called for.
@@ -67,7 +67,7 @@ class Scorekeeper:
 
     @property
     def clear(self) -> bool:
-        """The peg's tip is above the plate, by more than the noise of a contact."""
+        """The part's tip is above the plate, by more than the noise of a contact."""
         return self._height_m > 0.005
 
     @property
