@@ -137,7 +137,7 @@ def slow_friction() -> dict[str, Figure]:
     )
     return {
         "slow_friction/arms_told": at_least(sum(count > 0 for count in told), "arms", ARMS),
-        "slow_friction/joints_told": Figure(sum(told) / (ARMS * len(arm.joints)), "of the joints", None, None),
+        "slow_friction/joints_told": at_least(sum(told) / (ARMS * len(arm.joints)), "of the joints", 0.8),
         "slow_friction/false_alarms": at_most(sum(false), "joints", 0),
     }
 

@@ -1,11 +1,15 @@
-"""What several rooms' tests need: a policy as training leaves it, and a watch that keeps what it is told."""
+"""What several rooms' tests need."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.sim.backend import Physics
 
 
 def policy_directory(folder: Path, cell: CellSpec, network: bytes, **changes: Any) -> Path:
@@ -22,6 +26,34 @@ def policy_directory(folder: Path, cell: CellSpec, network: bytes, **changes: An
     }
     (folder / "policy.json").write_text(json.dumps(description | changes))
     return folder
+
+
+TINY_ACT = {  # settings of a LeRobot policy that is made in a moment
+    "chunk_size": 5,
+    "n_action_steps": 3,
+    "dim_model": 32,
+    "n_heads": 2,
+    "dim_feedforward": 32,
+    "n_encoder_layers": 1,
+    "n_vae_encoder_layers": 1,
+    "latent_dim": 4,
+    "pretrained_backbone_weights": None,
+    "device": "cpu",
+}
+
+
+def watch_forces(env: BatchEnv) -> list[np.ndarray]:
+    """A list that gets the largest contact forces (n,) of every period from now on."""
+    forces: list[np.ndarray] = []
+    rollout = env.backend.step
+
+    def watched(setpoints: np.ndarray, opening: np.ndarray) -> Physics:
+        physics = rollout(setpoints, opening)
+        forces.append(physics.contact_N.copy())
+        return physics
+
+    env.backend.step = watched
+    return forces
 
 
 class Notes:

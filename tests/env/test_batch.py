@@ -1,6 +1,7 @@
 """The batched environment: deterministic, honest about what is true and what is seen."""
 
 import numpy as np
+from samples import watch_forces
 
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.env import reward
@@ -47,14 +48,7 @@ def test_the_expert_succeeds(make_env) -> None:
 def test_an_outcome_says_when_each_stage_was_reached_and_when_the_force_was_largest(make_env) -> None:
     """Against an account kept beside the environment: the stage after every step, the force in every period."""
     env = make_env(8)
-    forces, rollout = [], env.backend.step
-
-    def watched(setpoints, opening):
-        physics = rollout(setpoints, opening)
-        forces.append(physics.contact_N.copy())
-        return physics
-
-    env.backend.step = watched
+    forces = watch_forces(env)
     observation, expert = env.reset(), InsertionExpert(env.cell, env.contract, 8)
     begun, first, ended = np.zeros(8, int), [{} for _ in range(8)], []
     for i in range(2 * env.cell.horizon):

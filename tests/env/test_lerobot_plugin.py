@@ -19,6 +19,7 @@ from lerobot.envs.utils import env_to_policy_features
 from lerobot.policies.factory import make_policy, make_policy_config, make_pre_post_processors
 from lerobot.scripts.lerobot_eval import rollout
 from lerobot.utils.feature_utils import dataset_to_policy_features
+from samples import TINY_ACT
 
 import robot_rlaas
 from robot_rlaas.cell.errors import InputError
@@ -31,18 +32,6 @@ from robot_rlaas.policies import load
 
 CELL = "peg_insertion"
 SEEDS = [1000, 1001]
-TINY = {
-    "chunk_size": 5,
-    "n_action_steps": 3,
-    "dim_model": 32,
-    "n_heads": 2,
-    "dim_feedforward": 32,
-    "n_encoder_layers": 1,
-    "n_vae_encoder_layers": 1,
-    "latent_dim": 4,
-    "pretrained_backbone_weights": None,
-    "device": "cpu",
-}
 
 
 def act(folder: Path) -> tuple[Any, Any, Any]:
@@ -50,7 +39,7 @@ def act(folder: Path) -> tuple[Any, Any, Any]:
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    config = make_policy_config("act", **TINY)
+    config = make_policy_config("act", **TINY_ACT)
     policy = make_policy(config, env_cfg=RlaasEnvConfig(CELL)).eval()
     sizes = {name: feature.shape for name, feature in (config.input_features | config.output_features).items()}
     draw = lambda size: {"mean": rng.normal(0, 0.1, size), "std": rng.uniform(0.2, 0.5, size)}  # noqa: E731

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from samples import watch_forces
 
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, SustainedForceRequirement
@@ -23,14 +24,7 @@ def gentle(cell: CellSpec) -> CellSpec:
 def test_the_longest_time_on_end_counts(gentle: CellSpec, workcell: Workcell) -> None:
     """Press on the plate, beside the hole, until the time is over: against an account kept beside the environment."""
     env = BatchEnv(gentle, workcell, CpuBackend(workcell, gentle, 4), Seeds(0, Space.SHOW))
-    forces, rollout = [], env.backend.step
-
-    def watched(setpoints, opening):
-        physics = rollout(setpoints, opening)
-        forces.append(physics.contact_N.copy())
-        return physics
-
-    env.backend.step = watched
+    forces = watch_forces(env)
     env.reset()
     cost, ended = np.zeros(4), []
     for i in range(env.cell.horizon):

@@ -16,6 +16,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.factory import get_policy_class, make_policy_config, make_pre_post_processors
+from samples import TINY_ACT
 from stable_baselines3 import A2C, PPO, SAC, TD3
 from stable_baselines3.common.torch_layers import FlattenExtractor
 
@@ -214,19 +215,6 @@ def test_damaged_zips_are_refused(contract: Contract, tmp_path: Path) -> None:
 
 # LeRobot
 
-TINY = {
-    "chunk_size": 5,
-    "n_action_steps": 3,
-    "dim_model": 32,
-    "n_heads": 2,
-    "dim_feedforward": 32,
-    "n_encoder_layers": 1,
-    "n_vae_encoder_layers": 1,
-    "latent_dim": 4,
-    "pretrained_backbone_weights": None,
-    "device": "cpu",
-}
-
 
 def saved_act(folder: Path, contract: Contract, **settings: Any) -> tuple[Any, Any, Any]:
     """A policy with random weights and its processors with random statistics, as LeRobot makes and saves them."""
@@ -236,7 +224,7 @@ def saved_act(folder: Path, contract: Contract, **settings: Any) -> tuple[Any, A
     features = {name: PolicyFeature(kinds.get(name, FeatureType.ENV), (size,)) for name, size in sizes.items()}
     outputs = {"action": features.pop("action")}
     torch.manual_seed(0)
-    config = make_policy_config("act", input_features=features, output_features=outputs, **(TINY | settings))
+    config = make_policy_config("act", input_features=features, output_features=outputs, **(TINY_ACT | settings))
     policy = get_policy_class("act")(config).eval()
     draw = lambda size: {"mean": rng.normal(0, 0.3, size), "std": rng.uniform(0.2, 1.0, size)}  # noqa: E731
     processors = make_pre_post_processors(config, dataset_stats={name: draw(size) for name, size in sizes.items()})
