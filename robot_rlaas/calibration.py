@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.insertion import insertion_only
+from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.files import staged_dir
 from robot_rlaas.pipeline import Cell, Result, Watch
 

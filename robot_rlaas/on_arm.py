@@ -12,7 +12,7 @@ import numpy as np
 from robot_rlaas.bundle import load_bundle
 from robot_rlaas.bundle.load import MANIFEST
 from robot_rlaas.cell.errors import InputError, StageError
-from robot_rlaas.cell.insertion import insertion_only
+from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy.run import Deployment, deploy

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from robot_rlaas import __version__, calibration, pipeline, qualification
-from robot_rlaas.cell.insertion import insertion_only
+from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.ledger import Entry, Ledger, key_of
 from robot_rlaas.overview import overview

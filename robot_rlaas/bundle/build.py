@@ -12,7 +12,7 @@ from robot_rlaas.bundle.load import FORMAT, MANIFEST, NETWORK, SEAL, sha256
 from robot_rlaas.bundle.network import OnnxPolicy
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.insertion import insertion_only
+from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import staged_dir
 

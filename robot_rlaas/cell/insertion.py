@@ -1,16 +1,12 @@
 """What a cell file says of an insertion: the part in the hand, and the plate that receives it."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
-from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.quantities import Triple
 from robot_rlaas.cell.strict_yaml import Spec
-
-if TYPE_CHECKING:
-    from robot_rlaas.cell.spec import CellSpec
 
 
 class BoxPart(Spec):
@@ -165,19 +161,3 @@ class InsertionTask(Spec):
             reason = f"the hole and its chamfer take {2 * hole:g} mm and would be wider than the plate"
             raise Wrong("plate.size_mm", reason, fix="make the plate larger")
         return self
-
-
-def insertion_only(cell: "CellSpec") -> None:
-    """For what only insertion cells can do so far: bundles, deployment, calibration.
-
-    Raises:
-        InputError: if its task is of another kind.
-    """
-    if isinstance(cell.task, InsertionTask):
-        return
-    raise InputError(
-        f"the cell '{cell.name}' is a {cell.task.kind} cell: so far only insertion cells go onto an arm, into a bundle "
-        "or into a calibration",
-        key="task.kind",
-        fix="check, show, demonstrate, train and qualify it; 'rlaas run' takes --until qualify",
-    )

@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 from robot_rlaas.cell.spec import Control
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.control.kinematics import Pose, SerialChain, forward, joint_step, pose_error, tool_pose
-from robot_rlaas.control.rotation import about_z, clip_norm, matrix_from_vector, rotate, rotation_vector
+from robot_rlaas.control.rotation import DOWN, about_z, clip_norm, matrix_from_vector, rotate, rotation_vector
 from robot_rlaas.control.safety import Envelope, Filtered, filter_target
 
 Array = Any
@@ -106,4 +106,4 @@ class ToolController:
 def _pointing_down(R: Array) -> Array:
     """The rotations of (n, 3, 3) with the same turn about the base's z, and their own z straight down."""
     xp = array_namespace(R)
-    return about_z(xp.atan2(R[:, 1, 0], R[:, 0, 0])) @ xp.asarray(np.diag([1.0, -1.0, -1.0]))
+    return about_z(xp.atan2(R[:, 1, 0], R[:, 0, 0])) @ xp.asarray(DOWN)

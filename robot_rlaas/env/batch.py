@@ -13,8 +13,9 @@ from robot_rlaas.env.reward import force_cost, reward_terms, sustained_cost
 from robot_rlaas.env.task import Look, View, poses, put
 from robot_rlaas.env.tasks import task_of
 from robot_rlaas.sim.backend import Backend, Physics
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
-from robot_rlaas.sim.variation import NOTHING, Beyond, Draw, draw
+from robot_rlaas.sim.variation import NOTHING, Beyond, draw
 
 
 class Outcome(NamedTuple):

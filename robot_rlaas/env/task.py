@@ -11,7 +11,7 @@ from robot_rlaas.control.safety import Envelope
 
 if TYPE_CHECKING:  # the controller's computer runs tasks too, and has no simulator
     from robot_rlaas.sim.backend import Physics
-    from robot_rlaas.sim.variation import Draw
+    from robot_rlaas.sim.draws import Draw
 
 Array = Any
 

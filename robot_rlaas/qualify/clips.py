@@ -13,9 +13,9 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.render import Renderer, text_strip, write_video
-from robot_rlaas.sim.variation import Draw
 
 WIDTH_PX, HEIGHT_PX, INSET_PX, STRIP_PX = 480, 360, 132, 26
 HOLD_S = 1.0

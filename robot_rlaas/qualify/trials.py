@@ -10,8 +10,8 @@ from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv, Outcome
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.starts import scene
-from robot_rlaas.sim.variation import Draw
 
 ARM_AXES = ("friction", "delay_ms", "joint_friction_Nm", "gain_scale", "damping_scale")
 START_AXES = (  # of an insertion

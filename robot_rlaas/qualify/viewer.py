@@ -15,10 +15,11 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.geometry import quaternion
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.shapes import Scene, Shape
-from robot_rlaas.sim.variation import Draw, draw
+from robot_rlaas.sim.variation import draw
 
 LOOPBACK = "127.0.0.1"
 EPISODES, VIEWS = 24, ("cell", "close")

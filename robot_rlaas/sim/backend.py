@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from robot_rlaas.sim.variation import Draw
+from robot_rlaas.sim.draws import Draw
 
 
 class Physics(NamedTuple):

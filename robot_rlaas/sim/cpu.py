@@ -6,10 +6,10 @@ from mujoco.batch import Batch
 
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.sim.backend import Physics
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.driving import Drives
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.placing import placing_of
-from robot_rlaas.sim.variation import Draw
 
 CTRL = int(mujoco.mjtState.mjSTATE_CTRL)
 

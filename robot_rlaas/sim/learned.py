@@ -8,16 +8,13 @@ log tells holds, and the split stays as uncertain as the ranges say.
 """
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from robot_rlaas.cell.contact import ContactReport, Learned
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.rotation import about_z, matrix_from_vector
-
-if TYPE_CHECKING:
-    from robot_rlaas.sim.variation import Draw
+from robot_rlaas.sim.draws import Draw
 
 TRIES = 64
 MM, DEG = 1e-3, np.pi / 180
@@ -25,12 +22,12 @@ FLIP = np.array([1.0, -1.0])  # the tool points down: its y is against the plate
 
 
 def as_learned(
-    drawn: "Draw",
+    drawn: Draw,
     cell: CellSpec,
     found: ContactReport,
     generators: list[np.random.Generator],
     beyond: Collection[str],
-) -> "Draw":
+) -> Draw:
     """The drawn episodes with what was accepted in the contact file in place of the cell's ranges.
 
     Args:
@@ -57,14 +54,14 @@ def as_learned(
     return drawn
 
 
-def offset_m(drawn: "Draw", length_m: float) -> np.ndarray:
+def offset_m(drawn: Draw, length_m: float) -> np.ndarray:
     """Where the tip has to be led against where the hole is seen (n, 2), in the frame of the hole as seen."""
     R = about_z(drawn.plate_yaw_rad + drawn.bias_yaw_rad)[:, :2, :2]
     lever = length_m * matrix_from_vector(drawn.hand_rad)[:, :2, 2]  # a tilted part: its tip is elsewhere
     return -(np.einsum("nji,nj->ni", R, drawn.bias_xy_m) + FLIP * (drawn.hand_m[:, :2] + lever))
 
 
-def _with_offset(drawn: "Draw", cell: CellSpec, wanted_m: np.ndarray) -> "Draw":
+def _with_offset(drawn: Draw, cell: CellSpec, wanted_m: np.ndarray) -> Draw:
     """Bias and place in the hand moved until their sum is the offset (n, 2) that is wanted."""
     gap = wanted_m - offset_m(drawn, cell.task.part.length_mm * MM)
     camera, hand = (np.ptp(getattr(cell.variation, name)) ** 2 for name in ("plate_bias_mm", "hand_offset_mm"))

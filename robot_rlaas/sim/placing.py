@@ -8,10 +8,10 @@ from mujoco.batch import Batch
 
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.handling import GAP_M
 from robot_rlaas.sim.insertion import part_geoms
 from robot_rlaas.sim.starts import Flat, machines, scene, standing
-from robot_rlaas.sim.variation import Draw
 
 UP = np.array([0.0, 0.0, 1.0])
 

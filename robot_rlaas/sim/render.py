@@ -15,10 +15,11 @@ from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import write_atomic
 from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.scenery import dress
 from robot_rlaas.sim.shapes import mirror
-from robot_rlaas.sim.variation import Draw, draw
+from robot_rlaas.sim.variation import draw
 
 WIDTH_PX, GAP_PX, LABEL_PX = 1200, 8, 30
 PAPER, INK = (255, 255, 255), (55, 60, 68)

@@ -7,13 +7,13 @@ friction and the offset between camera and hand are drawn from what that learned
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 
 from robot_rlaas.cell.calibration import PHYSICAL, Calibration
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.learned import as_learned
 from robot_rlaas.sim.model import TIMESTEP_S
 
@@ -28,51 +28,6 @@ CALIBRATED = {  # field of Draw -> name of an estimate, which is that of the cel
     "joint_friction_Nm": "joint_friction_Nm",
     "payload_kg": "payload_kg",
 }
-
-
-class Draw(NamedTuple):
-    """One row per episode.
-
-    Attributes:
-        plate_xy_m: (n, 2) and
-        plate_yaw_rad: (n,): the plate's true displacement from its nominal pose.
-        bias_xy_m: (n, 2) and
-        bias_yaw_rad: (n,): observed minus true plate pose.
-        hand_m: (n, 3) and
-        hand_rad: (n, 3) rotation vector: the part's pose in the hand, against nominal.
-        friction: (n,) sliding friction between part and plate.
-        damping_scale, joint_friction_Nm, gain_scale, armature_scale: (n, k) per joint.
-        delay_s: (n,) between a command and its effect.
-        wrench_noise: (n, horizon + 1, 6) N and N m: bias and noise of every reading.
-        joint_noise_rad: (n, horizon + 1, k).
-        payload_kg: (n,) what the hand holds besides the part and the controller knows nothing of, and
-        payload_m: (n, 3) its centre of mass in the hand's frame, from the middle between the fingertips.
-        start: (n, len(cell.task.start_ranges)) what else the task varies, in its units.
-        sight_noise: (n, horizon + 1, cell.task.watched, 3) standard normal: each part's x, y, yaw in each picture.
-    """
-
-    plate_xy_m: np.ndarray
-    plate_yaw_rad: np.ndarray
-    bias_xy_m: np.ndarray
-    bias_yaw_rad: np.ndarray
-    hand_m: np.ndarray
-    hand_rad: np.ndarray
-    friction: np.ndarray
-    damping_scale: np.ndarray
-    joint_friction_Nm: np.ndarray
-    gain_scale: np.ndarray
-    delay_s: np.ndarray
-    wrench_noise: np.ndarray
-    joint_noise_rad: np.ndarray
-    armature_scale: np.ndarray
-    payload_kg: np.ndarray
-    payload_m: np.ndarray
-    start: np.ndarray
-    sight_noise: np.ndarray
-
-    def take(self, rows: np.ndarray) -> "Draw":
-        """The draws of these rows."""
-        return Draw(*(field[rows] for field in self))
 
 
 def draw(cell: CellSpec, seeds: Seeds, episodes: np.ndarray, beyond: Beyond = NOTHING) -> Draw:

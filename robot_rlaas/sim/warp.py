@@ -24,8 +24,8 @@ from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
-from robot_rlaas.sim.variation import Draw
 
 wp.config.log_level = wp.LOG_WARNING  # it greets on standard output, which belongs to the commands
 

@@ -10,8 +10,9 @@ from robot_rlaas.cell.hardware import Plant
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
 from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import build
-from robot_rlaas.sim.variation import Draw, draw
+from robot_rlaas.sim.variation import draw
 
 SEEDS, EPISODES = Seeds(0, Space.TRAIN), np.arange(200)
 DYNAMICS = {

@@ -11,8 +11,9 @@ from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.rotation import DOWN, matrix_from_vector, rotate_back
 from robot_rlaas.env.insertion.task import part_tip, task_frame
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.learned import offset_m
-from robot_rlaas.sim.variation import Draw, draw
+from robot_rlaas.sim.variation import draw
 
 SEEDS, EPISODES = Seeds(0, Space.TRAIN), np.arange(400)
 FOUND = {

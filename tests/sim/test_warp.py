@@ -16,8 +16,9 @@ from robot_rlaas.pipeline import Cell
 from robot_rlaas.sim import warp as warp_module
 from robot_rlaas.sim.backend import Backend
 from robot_rlaas.sim.backends import backend_of
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
-from robot_rlaas.sim.variation import Draw, draw
+from robot_rlaas.sim.variation import draw
 from robot_rlaas.sim.warp import WarpBackend
 
 COUNT = 8

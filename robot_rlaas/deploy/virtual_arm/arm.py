@@ -12,9 +12,10 @@ from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.rotation import matrix_from_vector
 from robot_rlaas.deploy.virtual_arm.score import Attempt, Part, Scorekeeper
 from robot_rlaas.env.insertion.task import task_frame
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.insertion import part_geoms
 from robot_rlaas.sim.model import build
-from robot_rlaas.sim.variation import Draw, draw
+from robot_rlaas.sim.variation import draw
 
 
 class Reading(NamedTuple):

@@ -16,8 +16,8 @@ from robot_rlaas.env.handling.judge import Judge, Truth, truth
 from robot_rlaas.env.handling.plan import NONE, PLACE, UP, VERBS, goal_at, plan_of
 from robot_rlaas.env.handling.senses import WIDE_OPEN, Doors, Eyes, Sensed, next_stage
 from robot_rlaas.env.task import Look, View, poses
+from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.starts import Flat, machines, moving, scene
-from robot_rlaas.sim.variation import Draw
 
 Array = Any
 STAGE_S = 5.0  # the clock of a stage runs so long

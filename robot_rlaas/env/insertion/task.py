@@ -21,7 +21,7 @@ from robot_rlaas.control.rotation import (
 from robot_rlaas.env.task import Look, View, poses, put, take
 
 if TYPE_CHECKING:
-    from robot_rlaas.sim.variation import Draw
+    from robot_rlaas.sim.draws import Draw
 
 Array = Any
 SEARCH_PERIOD_S = 0.6

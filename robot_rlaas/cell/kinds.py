@@ -1,0 +1,21 @@
+"""What not all kinds of cells can do."""
+
+from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.insertion import InsertionTask
+from robot_rlaas.cell.spec import CellSpec
+
+
+def insertion_only(cell: CellSpec) -> None:
+    """For what only insertion cells can do so far: bundles, deployment, calibration.
+
+    Raises:
+        InputError: if its task is of another kind.
+    """
+    if isinstance(cell.task, InsertionTask):
+        return
+    raise InputError(
+        f"the cell '{cell.name}' is a {cell.task.kind} cell: so far only insertion cells go onto an arm, into a bundle "
+        "or into a calibration",
+        key="task.kind",
+        fix="check, show, demonstrate, train and qualify it; 'rlaas run' takes --until qualify",
+    )
