@@ -9,6 +9,7 @@ from robot_rlaas import __version__
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cli_calibrate import calibrate_commands
 from robot_rlaas.cli_cell import cell_commands
+from robot_rlaas.cli_demos import demos_commands
 from robot_rlaas.options import (
     BAD_INPUT,
     DONE,
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rlaas {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     cell_commands(commands)
-    _demos_commands(commands)
+    demos_commands(commands)
     _train_command(commands)
     _qualify_command(commands)
     _compare_command(commands)
@@ -72,17 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     _loop_command(commands)
     _run_command(commands)
     return parser
-
-
-def _demos_commands(commands) -> None:
-    group = add_group(commands, "demos", "Demonstrations.", "rlaas demos generate peg_insertion --out demos")
-    example = "rlaas demos generate peg_insertion --episodes 100 --out runs/first/demonstrations"
-    generate = add_command(group, "generate", "Record scripted demonstrations (LeRobotDataset v3).", example, _generate)
-    add_cell(generate)
-    generate.add_argument("--episodes", type=count, help="(default: the recipe's)")
-    add_recipe(generate)
-    add_seed(generate)
-    add_path(generate, "--out", "the dataset to write")
 
 
 def _train_command(commands) -> None:
@@ -186,15 +176,6 @@ def _run_command(commands) -> None:
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
     parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to run (default: all)")
     add_path(parser, "--out", "the run's directory (default: runs/CELL)", required=False)
-
-
-def _generate(options: argparse.Namespace) -> int:
-    from robot_rlaas.learn.recipe import load_recipe
-
-    recipe = load_recipe(options.recipe)
-    if options.episodes:
-        recipe = recipe.model_copy(update={"demonstrations": options.episodes})
-    return run_stage(lambda p, watch: p.demonstrate(options.cell, recipe, options.seed, options.out, watch))
 
 
 def _train(options: argparse.Namespace) -> int:

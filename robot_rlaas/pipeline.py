@@ -110,6 +110,7 @@ def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: W
     """Record scripted demonstrations as a LeRobotDataset v3."""
     from robot_rlaas.data.episode import record, start_axes
     from robot_rlaas.data.lerobot import write_dataset
+    from robot_rlaas.data.lineage import Made, lineage_of
     from robot_rlaas.env.tasks import expert_of
 
     cell, count = Cell.load(reference), recipe.demonstrations
@@ -117,16 +118,9 @@ def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: W
     expert = expert_of(cell.spec, env.contract, env.nsim)
     noise = np.random.default_rng([seed, int(Space.DEMONSTRATE)])
     episodes = record(env, expert, count, recipe.demonstration_noise, noise, _counter(watch, "recording", count))
-    lineage = {
-        "cell": cell.spec.name,
-        "cell_hash": cell.spec.hash,
-        "demonstrator": "scripted",
-        **sequence_json(env.seeds),
-        "noise": recipe.demonstration_noise,
-    }
-    task = cell.spec.description
-    counter, start = _counter(watch, "writing", count), start_axes(cell.spec)
-    write_dataset(out, env.contract, episodes, task, lineage, counter, start)
+    made = Made(by="rlaas demos generate", settings={"noise": recipe.demonstration_noise})
+    lineage = lineage_of(cell.spec, env.contract, start_axes(cell.spec), made)
+    write_dataset(out, lineage, episodes, _counter(watch, "writing", count))
     frames = sum(len(e.action) for e in episodes)
     return Result(f"{count} episodes, {frames} frames, {sum(e.success for e in episodes)} successful")
 
@@ -153,7 +147,8 @@ def train(
     start: Path | None = None,
 ) -> Result:
     """Clone the demonstrations, or begin with the policy directory `start`; improve by PPO, export."""
-    from robot_rlaas.data.lerobot import read_dataset, read_lineage
+    from robot_rlaas.data.lerobot import read_dataset
+    from robot_rlaas.data.lineage import read_lineage
     from robot_rlaas.env.tasks import contract_of
     from robot_rlaas.files import sha256_tree
     from robot_rlaas.learn.improve import Progress
@@ -165,9 +160,9 @@ def train(
     training_env = cell.env(recipe.simulations, Seeds(seed, Space.TRAIN), widen=recipe.widen)
     provenance = {
         "demonstrations_sha256": sha256_tree(demonstrations),
-        "demonstrations_cell_hash": lineage.get("cell_hash"),
+        "demonstrations_cell_hash": lineage.cell_hash,
         "sequences": [
-            {key: lineage.get(key) for key in ("seed", "space", "key")},
+            *lineage.sequences,
             *(sequence_json(Seeds(seed, space)) for space in (Space.TRAIN, Space.VALIDATE)),
             *(_sequences(start) if start else ()),
         ],

@@ -14,7 +14,7 @@ ALLOWED = {
     "control": set(),
     "sim": {"control"},
     "env": {"sim", "control"},
-    "data": set(),
+    "data": {"env", "control"},
     "learn": {"data", "env"},
     "qualify": {"env", "sim", "control"},
     "bundle": {"control", "env", "sim"},

@@ -7,6 +7,7 @@ import numpy as np
 
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.handling import HandlingTask
+from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 
 START_AXES = (  # of an insertion
@@ -27,7 +28,14 @@ class Episode(NamedTuple):
         reward: (T,).
         success: by the task's own predicate.
         peak_force_N: largest contact force.
-        start: (len(start_axes(cell)),) the episode's true start. No policy sees it.
+        start: (len(start_axes(cell)),) the episode's true start; no policy sees it. Empty where nobody knows it.
+        stamp_s: (T,) when each observation was made, since the first.
+        late: (T,) bool: the observation came more than half a period late.
+        corrected: (T,) bool: an operator had taken over from a policy.
+        seeds: the sequence that the start was drawn from: with the number, enough to simulate it again.
+        operator: who demonstrated.
+        recorded_at: when, ISO 8601; None for what a script makes again at any time.
+        pictures: what each camera saw (T, height, width, 3) uint8, while it is recorded; not read back with the rest.
     """
 
     number: int
@@ -38,6 +46,18 @@ class Episode(NamedTuple):
     success: bool
     peak_force_N: float
     start: np.ndarray
+    stamp_s: np.ndarray
+    late: np.ndarray
+    corrected: np.ndarray
+    seeds: Seeds | None = None
+    operator: str = "scripted"
+    recorded_at: str | None = None
+    pictures: dict[str, np.ndarray] | None = None
+
+    def take(self, frames: slice) -> "Episode":
+        """The same with these frames only."""
+        per_frame = ("observation", "action", "executed", "reward", "stamp_s", "late", "corrected")
+        return self._replace(**{name: getattr(self, name)[frames] for name in per_frame})
 
 
 def record(
@@ -69,14 +89,14 @@ def record(
     while len(done) < count:
         action = policy.act(observation)
         drift = 0.8 * drift + 0.6 * rng.standard_normal(drift.shape)
-        executed = np.clip(action + sigma * drift, -1.0, 1.0)
+        executed = np.clip(action + sigma * drift, -1.0, 1.0).astype(np.float32)  # what the file will hold
         seen = observation.copy()
         step = env.step(executed)
         for row in range(env.nsim):
             open_rows[row].append((seen[row], action[row], executed[row], step.reward[row]))
         for row, outcome in zip(step.rows, step.outcomes):
             if outcome.episode < first + count:
-                done[outcome.episode] = _close(open_rows[row], outcome, starts[row])
+                done[outcome.episode] = simulated(open_rows[row], outcome, starts[row], env.cell.period_s, env.seeds)
                 on_episode()
             open_rows[row] = []
         policy.reset(step.rows)
@@ -106,8 +126,23 @@ def start_of(draw: Any, cell: CellSpec) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
-def _close(steps: list[tuple[np.ndarray, ...]], outcome: Any, start: np.ndarray) -> Episode:
+def simulated(
+    steps: list[tuple[np.ndarray, ...]], outcome: Any, start: np.ndarray, period_s: float, seeds: Seeds
+) -> Episode:
+    """An episode of the simulation, from (observation, action, executed, reward) per frame and how it ended."""
     observation, action, executed, reward = (np.array(column, dtype=np.float32) for column in zip(*steps))
+    count = len(action)
     return Episode(
-        outcome.episode, observation, action, executed, reward, outcome.success, outcome.peak_force_N, start.copy()
+        number=outcome.episode,
+        observation=observation,
+        action=action,
+        executed=executed,
+        reward=reward,
+        success=outcome.success,
+        peak_force_N=outcome.peak_force_N,
+        start=start.copy(),
+        stamp_s=np.arange(count) * period_s,
+        late=np.zeros(count, dtype=bool),
+        corrected=np.zeros(count, dtype=bool),
+        seeds=seeds,
     )

@@ -66,7 +66,10 @@ def demonstration(size: int, success: bool = True, count: int = 400) -> Episode:
     rng = np.random.default_rng(1)
     seen = rng.normal(0, 1, (count, size)).astype(np.float32)
     action = np.tanh(seen[:, :4]).astype(np.float32)
-    return Episode(0, seen, action, action, np.ones(count, np.float32), success, 1.0, np.zeros(12))
+    none = np.zeros(count, dtype=bool)
+    return Episode(
+        *(0, seen, action, action, np.ones(count, np.float32), success, 1.0, np.zeros(12)), np.zeros(count), none, none
+    )
 
 
 def test_cloning_fits_the_demonstrator(model: PPO) -> None:
