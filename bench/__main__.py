@@ -5,13 +5,17 @@ import sys
 from pathlib import Path
 
 from bench import (
+    augmentation,
     calibration_camera,
     calibration_contact,
     calibration_drift,
     calibration_drives,
     calibration_plants,
+    demonstrations,
     interfaces,
     measurements,
+    recording,
+    rendering,
     simulation,
     statistics,
     warp,
@@ -30,6 +34,10 @@ MEASUREMENTS = {
         calibration_drift,
         calibration_plants,
         calibration_contact,
+        demonstrations,
+        augmentation,
+        recording,
+        rendering,
         warp,
     )
     for name, measure in part.MEASUREMENTS.items()

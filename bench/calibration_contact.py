@@ -1,4 +1,4 @@
-"""What insertions teach the simulation, what sweeps are worth, and whether friction that falls with speed is told."""
+"""What insertions and a press teach, what sweeps are worth, and whether friction that falls with speed is told."""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +10,10 @@ import numpy as np
 from bench.calibration_plants import hidden_plant, truth
 from bench.measurements import CELL, Figure, at_least, at_most
 from robot_rlaas.calibrate.contact.attempts import read_attempts, seat
+from robot_rlaas.calibrate.contact.face import fit_face
 from robot_rlaas.calibrate.contact.learned import learn
+from robot_rlaas.calibrate.contact.pressed import learn_pressed
+from robot_rlaas.calibrate.contact.presses import read_press
 from robot_rlaas.calibrate.contact.run import learn_contact
 from robot_rlaas.calibrate.log import read_log
 from robot_rlaas.calibrate.servo.arm import Arm
@@ -19,7 +22,8 @@ from robot_rlaas.calibrate.servo.fit import Fit, fit
 from robot_rlaas.cell.contact import ContactReport, Learned
 from robot_rlaas.cell.hardware import Plant, load_plant
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.deploy.names import PLATE
+from robot_rlaas.deploy.names import MOTION, PLATE
+from robot_rlaas.deploy.press import Gentle
 from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.trials import run_trials
@@ -30,11 +34,13 @@ from robot_rlaas.sim.variation import draw
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "calibrate"))  # an installed package is called `tests` too
 from hidden_plant import RATE_HZ, follow, write_mcap
 from insertions import write_insertions
+from pressing import true_height_m, write_press
 
 LOGS, PARTS, DRAWS = 8, 20, 4000
 EPISODES = 400
 ARMS = 6
 OUT_OF_LINE = {"plate_bias_mm": (1.3, 1.8), "friction": (0.1, 0.6)}  # a camera that errs, which the cell's file denies
+PRESSES = 12
 EXCESS = 1.0  # friction at rest, beyond Coulomb's, in parts of it
 
 
@@ -49,7 +55,7 @@ def contact_foretells() -> dict[str, Figure]:
     with TemporaryDirectory() as folder:
         covered = _covered(cell, plant, Path(folder) / "log.mcap")
         log = write_insertions(Path(folder) / "out_of_line.mcap", changed, plant, range(2 * PARTS))
-        report = learn_contact(cell.spec, cell.workcell, [log], PLATE, Path(folder), lambda text: None)
+        report = learn_contact(cell.spec, cell.workcell, [log], PLATE, MOTION, Path(folder), lambda text: None)
     arm, ranges = report.inserted / report.attempts, _success(cell)
     learned = cell.spec.model_copy(update={"contact": report})
     foretold = _success(Cell(learned, build(learned), cell.path))
@@ -79,6 +85,48 @@ def _covered(cell: Cell, plant: Plant, path: Path) -> float:
         low, high = np.quantile(drawn_m, [0.025, 0.975], axis=0)
         shares.append(np.mean((true_m > low) & (true_m < high)))
     return float(np.mean(shares))
+
+
+def gentle_press() -> dict[str, Figure]:
+    """Twelve hidden arms press on a plate that stands off and askew: what is found, how surely, and how gently."""
+    cell, gentle = Cell.load(CELL), Gentle()
+    errors, inside, stands, peaks = [], [], [], []
+    with TemporaryDirectory() as folder:
+        for seed in range(PRESSES):
+            rng = np.random.default_rng([seed, 77])
+            plant, mu = _askew(seed, rng), rng.uniform(0.15, 0.6)
+            vary = cell.spec.variation.model_copy(update={"friction": (mu, mu)})
+            arm = cell.spec.model_copy(update={"variation": vary})
+            pressed = write_press(Path(folder) / f"{seed}.mcap", arm, plant, seed, gentle)
+            assert not pressed.trouble, pressed.trouble
+            face = fit_face(read_press(pressed.path, cell.workcell, PLATE, MOTION))
+            height_mm = 1000 * (face.height_m.value - true_height_m(arm, plant, seed))
+            tilts = face.tilt_deg[0].value - plant.plate_tilt_x_deg, face.tilt_deg[1].value - plant.plate_tilt_y_deg
+            errors.append((height_mm, *tilts, face.friction.value - mu))
+            halves = 1000 * face.height_m.half_95, *(tilt.half_95 for tilt in face.tilt_deg), face.friction.half_95
+            inside.append(np.abs(errors[-1]) <= halves)
+            plate = next(one for one in learn_pressed(cell.spec, face) if one.name == "plate_z_mm")
+            stands.append(abs(plate.value - plant.plate_z_mm) <= plate.hidden + 1000 * face.height_m.half_95)
+            peaks.append(pressed.peak_N)
+            told = ", ".join(f"{error:+.3f} (+- {half:.3f})" for error, half in zip(errors[-1], halves))
+            print(f"  {seed:2d}: {told}, peak {pressed.peak_N:.1f} N in {pressed.seconds:.0f} s", flush=True)
+    height, tilt_x, tilt_y, friction = np.sqrt(np.mean(np.square(errors), axis=0))
+    return {
+        "gentle_press/height_error": Figure(float(height), "mm", None, None),
+        "gentle_press/tilt_error": Figure(float(np.hypot(tilt_x, tilt_y) / np.sqrt(2)), "deg", None, None),
+        "gentle_press/friction_error": Figure(float(friction), "1", None, None),
+        "gentle_press/coverage": at_least(float(np.mean(inside)), "1", 0.9),
+        "gentle_press/plate_within_what_is_learned": at_least(float(np.mean(stands)), "1", 0.9),
+        "gentle_press/peak_force": at_most(max(peaks) / gentle.force_N, "of the asked force", 3.0),
+    }
+
+
+def _askew(seed: int, rng: np.random.Generator) -> Plant:
+    """A hidden arm whose plate is up to 3 mm off and 1 degree askew, and whose wrist sensor errs."""
+    z, x, y = rng.uniform(-1.0, 1.0, 3)
+    senses = {"force_noise_N": 1.0, "torque_noise_Nm": 0.05, "force_bias_N": 2.0, "torque_bias_Nm": 0.1}
+    stands = {"plate_z_mm": 3 * z, "plate_tilt_x_deg": x, "plate_tilt_y_deg": y}
+    return hidden_plant(seed).model_copy(update={**senses, **stands})
 
 
 def _report(learned: tuple[Learned, ...]) -> ContactReport:
@@ -144,6 +192,7 @@ def slow_friction() -> dict[str, Figure]:
 
 MEASUREMENTS: dict[str, Callable[[], dict[str, Figure]]] = {
     "contact_foretells": contact_foretells,
+    "gentle_press": gentle_press,
     "excitation_kinds": excitation_kinds,
     "slow_friction": slow_friction,
 }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.measurements import CELL, Figure, at_least, at_most
+from bench.measurements import CELL, Figure, Quiet, at_least, at_most
 from robot_rlaas.bundle import OnnxPolicy
 from robot_rlaas.calibrate.log import JointLog, read_log
 from robot_rlaas.calibrate.servo.arm import Arm
@@ -25,7 +25,7 @@ from robot_rlaas.data.episode import record
 from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.train import train
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.pipeline import Cell, ShownTraining
 from robot_rlaas.qualify.trials import run_trials
 from robot_rlaas.sim.model import TIMESTEP_S, build
 
@@ -189,7 +189,7 @@ def trained(cell: Cell, out: Path, budget_steps: int, start: Policy | None = Non
         "cpu",
         out,
         {},
-        lambda phase, progress: None,
+        ShownTraining(Quiet(), recipe.budget_steps),
         start.network if start else None,
     )
     return Policy((out / "policy.onnx").read_bytes(), cell)

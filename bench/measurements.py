@@ -121,7 +121,7 @@ class Without(NamedTuple):
 ABLATION_STEPS = 600_000
 ABLATIONS = {
     "nothing": Without(),
-    "demonstrations": Without(recipe={"clone_steps": 0}),
+    "demonstrations": Without(recipe={"clone_epochs": 0}),
     "noise_in_demonstrations": Without(recipe={"demonstration_noise": 0.0}),
     "wider_hidden_ranges": Without(recipe={"widen": 1.0}),
     "averaged_actor": Without(recipe={"average": 0.0}),

@@ -93,7 +93,9 @@ def _run(env: BatchEnv) -> Run:
 
 
 def _expert(env: BatchEnv):
-    return expert_of(env.cell, env.contract, env.nsim)
+    expert = expert_of(env.cell, env.contract, env.nsim)
+    env.tell(expert)
+    return expert
 
 
 def _bare(env: BatchEnv, run: Run) -> float:

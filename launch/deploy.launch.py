@@ -5,15 +5,17 @@ ros2 launch robot_rlaas deploy.launch.py bundle:=runs/peg_insertion/bundle use_m
 
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 
 from launch import LaunchContext, LaunchDescription
-from robot_rlaas.bundle import load_bundle
-from robot_rlaas.deploy.plan import plan
+from robot_rlaas.bundle import Trust, load_bundle
+from robot_rlaas.bundle.trust import trusted_keys
+from robot_rlaas.deploy.plan import Process, plan
 
 ARGUMENTS = {
-    "bundle": (None, "directory of the bundle"),
+    "bundle": (None, "the bundle, a directory or a .zip"),
+    "allow_unsigned": ("false", "true: take a bundle that nobody signed whom 'rlaas keys list' shows"),
     "out": ("deployment", "directory for log.mcap, counts and scores"),
     "attempts": ("10", "how many parts"),
     "use_mock_hardware": ("false", "true: a virtual arm; false: the arm whose driver runs in this ROS domain"),
@@ -30,25 +32,34 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*declared, OpaqueFunction(function=processes)])
 
 
-def processes(context: LaunchContext) -> list[ExecuteProcess]:
+def processes(context: LaunchContext) -> list[LogInfo | ExecuteProcess]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     out = Path(given["out"]).resolve()
+    bundle = load_bundle(given["bundle"], Trust(trusted_keys(), _true(given["allow_unsigned"])))
     planned = plan(
-        load_bundle(given["bundle"]),
+        bundle,
         out,
         attempts=int(given["attempts"]),
-        arm="virtual" if given["use_mock_hardware"].lower() == "true" else "real",
+        arm="virtual" if _true(given["use_mock_hardware"]) else "real",
         plant=given["plant"],
         seed=int(given["seed"]),
         domain_id=None,
     )
     return [
-        ExecuteProcess(
-            cmd=process.argv(out),
-            name=process.name,
-            additional_env=process.environment,
-            output="screen",
-            on_exit=Shutdown() if process.name == "conductor" else None,
-        )
-        for process in planned
+        LogInfo(msg=f"bundle {bundle.manifest['name']}: {bundle.origin}"),
+        *(_started(process, out) for process in planned),
     ]
+
+
+def _started(process: Process, out: Path) -> ExecuteProcess:
+    return ExecuteProcess(
+        cmd=process.argv(out),
+        name=process.name,
+        additional_env=process.environment,
+        output="screen",
+        on_exit=Shutdown(),  # with the conductor the deployment ends, and without any of the others nothing goes on
+    )
+
+
+def _true(text: str) -> bool:
+    return text.lower() == "true"

@@ -1,11 +1,13 @@
 """Finding out how an arm differs from the nominal one: motions, logs, fits, and what a fit foretells."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.extends import naming_lines
 from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.files import staged_dir
 from robot_rlaas.pipeline import Cell, Result, Watch
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from robot_rlaas.cell.hardware import HardwareProfile
 
 FIT_S, HELD_OUT_S = 12.0, 6.0
+SPOT = re.compile(r"spot (\d+) of (\d+)")  # how the line of a pressed spot begins
 MOTIONS = (("fit", FIT_S), ("held_out", HELD_OUT_S))
 
 
@@ -49,6 +52,39 @@ def excite(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Wa
 def fit_logs(reference: str, log: Path, heldout: Path, out: Path, watch: Watch) -> Result:
     """Fit what an arm did under its commands: delay, servo gains, damping, friction, armature, payload."""
     return _fit(_insertion(reference), log, heldout, out, watch)
+
+
+def press(
+    reference: str, out: Path, plant: str, arm: str, seed: int, force_N: float, depth_mm: float, watch: Watch
+) -> Result:
+    """Press the tip gently onto the plate at a few spots, and fit what that shows: height, tilt, friction."""
+    from robot_rlaas.deploy.excite import record_press
+    from robot_rlaas.deploy.plan import Station
+    from robot_rlaas.deploy.press import HARD, TOO_MUCH, gentle_of
+    from robot_rlaas.deploy.spots import spots
+    from robot_rlaas.env.insertion.task import task_frame
+
+    _must_be_empty(out)
+    cell = _insertion(reference)
+    gentle = gentle_of(force_N, depth_mm)
+    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope)
+    with naming_lines(cell.path):
+        nominal = task_frame(cell.spec, np.zeros((1, 2)), np.zeros(1))
+        spots(cell.spec, station.chain, station.envelope, nominal)  # is there room at all?
+    watch.say(
+        f"  the arm goes down beside the hole until it feels {force_N:g} N, rests, slides a little, lifts, goes on; "
+        f"above {TOO_MUCH * force_N:g} N it lifts off, at {HARD * force_N:g} N the supervisor stops it"
+    )
+
+    def tell(text: str) -> None:
+        watch.say(f"  {text}")
+        if spot := SPOT.match(text):
+            watch.bar("pressing", int(spot[1]), int(spot[2]))
+
+    with staged_dir(out) as part:
+        part.mkdir()
+        record_press(station, gentle, part / "press.mcap", plant=plant, arm=arm, seed=seed, on_event=tell)
+        return _contact(cell, [part / "press.mcap"], part, out, watch)
 
 
 def import_log(log: Path, hardware: str, columns: str | None, episode: int, out: Path, watch: Watch) -> Result:
@@ -134,16 +170,22 @@ def watch_drift(reference: str, calibration: Path, logs: list[Path], state: Path
 
 
 def contact(reference: str, logs: list[Path], out: Path, watch: Watch) -> Result:
-    """Compare what deployments met with what the cell file allows for."""
-    from robot_rlaas.calibrate.contact.run import CONTACT, learn_contact
-    from robot_rlaas.deploy.names import PLATE
+    """Compare what deployments and a press met with what the cell file allows for."""
+    return _contact(_insertion(reference), logs, out, out, watch)
 
-    cell = _insertion(reference)
-    report = learn_contact(cell.spec, cell.workcell, logs, PLATE, out, lambda text: watch.say(f"  {text}"))
-    text = f"{report.inserted} insertions of {report.attempts} attempts: {len(report.findings) or 'no'} findings"
+
+def _contact(cell: Cell, logs: list[Path], part: Path, out: Path, watch: Watch) -> Result:
+    """Learn into `part`, which will be `out`."""
+    from robot_rlaas.calibrate.contact.run import CONTACT, learn_contact
+    from robot_rlaas.deploy.names import MOTION, PLATE
+
+    report = learn_contact(cell.spec, cell.workcell, logs, PLATE, MOTION, part, lambda text: watch.say(f"  {text}"))
+    met = [f"{report.inserted} insertions of {report.attempts} attempts"] if report.attempts else []
+    met += [f"{report.pressed} spots pressed"] if report.pressed else []
     learned = ", ".join(one.name for one in report.learned if one.accepted)
     use = f"; a cell file may name {out / CONTACT}, for {learned}" if learned else ""
-    return Result(text + use, not report.findings)
+    text = f"{', '.join(met)}: {len(report.findings) or 'no'} findings{use}"
+    return Result(text, not report.findings)
 
 
 def _motion_log(path: Path, profile: "HardwareProfile", columns: str | None, watch: Watch) -> "MotionLog":

@@ -17,18 +17,21 @@ class Views(NamedTuple):
     Attributes:
         picture: a PNG of the cell, above close-ups of four starts.
         sheet: a PNG of twelve starts.
+        cameras: a PNG of what the cell's cameras see at six starts.
         film: an MP4 of the scripted expert.
         port: of a page in 3D on this machine, which stays until Ctrl-C.
     """
 
     picture: Path | None = None
     sheet: Path | None = None
+    cameras: Path | None = None
     film: Path | None = None
     port: int | None = None
 
 
 def show(cell: Cell, views: Views, seed: int, watch: Watch) -> Result:
     """Show a cell, its starts and its film as `seed` draws them."""
+    from robot_rlaas.sim.camera_sheet import camera_sheet
     from robot_rlaas.sim.render import RenderingUnavailable, cell_picture, save_png, start_sheet
 
     try:
@@ -36,6 +39,8 @@ def show(cell: Cell, views: Views, seed: int, watch: Watch) -> Result:
             watch.say(f"{save_png(cell_picture(cell.spec, cell.workcell, seed=seed), views.picture)}")
         if views.sheet:
             watch.say(f"{save_png(start_sheet(cell.spec, cell.workcell, seed=seed), views.sheet)}")
+        if views.cameras:
+            watch.say(f"{save_png(camera_sheet(cell.spec, cell.workcell, seed), views.cameras)}")
         if views.film:
             watch.say(_film(cell, views.film, seed))
     except RenderingUnavailable as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from robot_rlaas import __version__
 from robot_rlaas.cell.errors import InputError, StageError
+from robot_rlaas.cli_bundle import add_trust, bundle_commands, own_key, trust_of
 from robot_rlaas.cli_calibrate import calibrate_commands
 from robot_rlaas.cli_cell import cell_commands
 from robot_rlaas.cli_demos import demos_commands
@@ -19,7 +20,6 @@ from robot_rlaas.options import (
     add_cell,
     add_command,
     add_device,
-    add_group,
     add_path,
     add_recipe,
     add_seed,
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _train_command(commands)
     _qualify_command(commands)
     _compare_command(commands)
-    _bundle_commands(commands)
+    bundle_commands(commands)
     _deploy_command(commands)
     calibrate_commands(commands)
     _loop_command(commands)
@@ -104,6 +104,7 @@ def _qualify_command(commands) -> None:
     parser.add_argument("--arm", choices=("virtual", "real"), help=text)
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
     parser.add_argument("--reproduce", type=Path, metavar="REPORT", help="run this report.json's qualification again")
+    add_trust(parser)
     add_seed(parser)
 
 
@@ -122,26 +123,14 @@ def _compare_command(commands) -> None:
     add_seed(parser)
 
 
-def _bundle_commands(commands) -> None:
-    group = add_group(commands, "bundle", "What goes to the robot.", "rlaas bundle verify runs/first/bundle")
-    example = "rlaas bundle build --policy runs/first/policy --report runs/first/qualification/report.json --out bundle"
-    build = add_command(group, "build", "Pack a policy with its contract, limits and report.", example, _build)
-    add_path(build, "--policy", "a policy directory")
-    add_path(build, "--report", "its qualification report", required=False)
-    build.add_argument("--cell", help="the cell it is to run in, if not the one it was trained in")
-    add_path(build, "--out", "the bundle to write")
-    for name, text, command in (("verify", "Check every byte.", _verify), ("show", "What is inside.", _show_bundle)):
-        parser = add_command(group, name, text, f"rlaas bundle {name} runs/first/bundle", command)
-        parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-
-
 def _deploy_command(commands) -> None:
     example = "rlaas deploy runs/first/bundle --attempts 10 --out runs/first/deployment"
     parser = add_command(commands, "deploy", "Let a bundle drive an arm over ROS 2.", example, _deploy)
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a directory or a .zip")
     parser.add_argument("--attempts", type=count, default=10, help="(default: 10)")
     parser.add_argument("--domain-id", type=int, help="ROS domain of a virtual arm (default: a random one)")
     add_arm(parser)
+    add_trust(parser)
     add_seed(parser)
     add_path(parser, "--out", "where deployment.json and log.mcap go")
 
@@ -219,7 +208,7 @@ def _qualify_on_arm(o: argparse.Namespace) -> int:
 
     watch, confirm = _Lines(), ask if o.arm == "real" and sys.stdin.isatty() else None
     attempts, bundle = o.episodes or ATTEMPTS, Path(o.policy)
-    result = qualify_on_arm(o.cell, bundle, o.seed, attempts, o.arm, o.plant, confirm, o.out, watch)
+    result = qualify_on_arm(o.cell, bundle, o.seed, attempts, o.arm, o.plant, confirm, o.out, watch, trust_of(o))
     watch.say(result.text)
     return DONE if result.passed else REQUIREMENT_FAILS
 
@@ -246,37 +235,11 @@ def _compare(options: argparse.Namespace) -> int:
     return run_stage(work)
 
 
-def _build(options: argparse.Namespace) -> int:
-    o = options
-    return run_stage(lambda p, watch: p.build_bundle(o.policy, o.report, o.out, o.cell))
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from robot_rlaas.bundle import load_bundle
-
-    bundle = load_bundle(options.bundle)
-    print(f"{bundle.manifest['name']}: every file is as it was built, sha256 {bundle.sha256}")
-    return DONE
-
-
-def _show_bundle(options: argparse.Namespace) -> int:
-    from robot_rlaas.bundle import load_bundle
-
-    bundle = load_bundle(options.bundle)
-    print(f"{bundle.manifest['name']}  for cell {bundle.cell.name} ({bundle.cell.hash[:12]})")
-    for side, features in (("sees", bundle.contract.observation), ("does", bundle.contract.action)):
-        for f in features:
-            print(f"  {side}  {f.name} [{', '.join(f.axes)}] {f.unit}, frame {f.frame}, {f.low:g} to {f.high:g}")
-    for row in (bundle.report or {}).get("requirements", []):
-        print(f"  {row['verdict']:<9} {row['name']}: {row['value']}, limit {row['limit']}")
-    if bundle.report is None:
-        print("  not qualified")
-    return DONE
-
-
 def _deploy(options: argparse.Namespace) -> int:
-    o = options
-    return run_stage(lambda p, watch: p.deploy(o.bundle, o.out, o.attempts, o.plant, o.arm, o.seed, o.domain_id, watch))
+    o, trust = options, trust_of(options)
+    return run_stage(
+        lambda p, watch: p.deploy(o.bundle, o.out, o.attempts, o.plant, o.arm, o.seed, o.domain_id, trust, watch)
+    )
 
 
 def _loop(options: argparse.Namespace) -> int:
@@ -287,9 +250,10 @@ def _loop(options: argparse.Namespace) -> int:
         o = options
         recipe = load_recipe(o.recipe)
         return loop(
-            Options(o.cell, o.policy, recipe, o.turns, o.attempts, o.budget, o.arm, o.plant, o.seed, o.out), watch
+            Options(o.cell, o.policy, recipe, o.turns, o.attempts, o.budget, o.arm, o.plant, o.seed, o.out, key), watch
         )
 
+    key = own_key()
     return run_stage(work)
 
 
@@ -297,12 +261,13 @@ def _run(options: argparse.Namespace) -> int:
     from robot_rlaas.cell.spec import load_cell
     from robot_rlaas.learn.recipe import load_recipe
     from robot_rlaas.progress import watching
-    from robot_rlaas.run import Options, run
+    from robot_rlaas.run import ON_ARM, Options, run
 
     recipe, name = load_recipe(options.recipe), load_cell(options.cell).name
     out = options.out or Path("runs") / name
     o = options
-    settings = Options(o.cell, recipe, o.seed, o.device, o.episodes, o.attempts, o.plant, out, o.resume, o.until)
+    key = own_key() if o.until in ON_ARM else None
+    settings = Options(o.cell, recipe, o.seed, o.device, o.episodes, o.attempts, o.plant, out, o.resume, key, o.until)
     with watching() as watch:
         passed = run(settings, watch, watch.begin)
     return DONE if passed else REQUIREMENT_FAILS

@@ -29,6 +29,17 @@ def calibrate_commands(commands) -> None:
         add_seed(parser)
         add_path(parser, "--out", f"where {gets} go")
 
+    example = "rlaas calibrate press peg_insertion --arm real --out press"
+    text = "Press the tip gently onto the plate: its height and tilt, friction, what the wrist states at rest."
+    press = add_command(group, "press", text, example, _press)
+    add_cell(press)
+    add_arm(press)
+    add_seed(press)
+    press.add_argument("--force-N", type=float, default=8.0, metavar="N", help="felt, and then no more (default: 8)")
+    text = "searched above and below where the plate should be (default: 5)"
+    press.add_argument("--depth-mm", type=float, default=5.0, metavar="MM", help=text)
+    add_path(press, "--out", "where press.mcap and contact.yaml go")
+
     example = "rlaas calibrate import run.csv --columns my_columns.yaml --hardware ur10e --out run.parquet"
     bring = add_command(
         group, "import", "Make a motion log of a CSV, Parquet, LeRobot, MCAP or rosbag2 log.", example, _import
@@ -89,10 +100,10 @@ def calibrate_commands(commands) -> None:
     add_path(drift, "--state", "the watch, kept from call to call, and its picture beside it", required=False)
 
     example = "rlaas calibrate contact peg_insertion deployment/log.mcap --out contact"
-    text = "What deployments say of the cell: where holes were, friction, the wrist sensor's noise."
+    text = "What deployments and a press say of the cell: where holes and plate were, friction, the wrist's noise."
     contact = add_command(group, "contact", text, example, _contact)
     add_cell(contact)
-    contact.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="log.mcap of 'rlaas deploy'")
+    contact.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="log.mcap of 'rlaas deploy', press.mcap")
     add_path(contact, "--out", "where contact.yaml goes")
 
 
@@ -112,6 +123,11 @@ def _calibrate(options: argparse.Namespace) -> int:
 def _excite(options: argparse.Namespace) -> int:
     o = options
     return _calibration(lambda c, watch: c.excite(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+
+
+def _press(options: argparse.Namespace) -> int:
+    o = options
+    return _calibration(lambda c, watch: c.press(o.cell, o.out, o.plant, o.arm, o.seed, o.force_N, o.depth_mm, watch))
 
 
 def _import(options: argparse.Namespace) -> int:

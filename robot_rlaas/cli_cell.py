@@ -37,6 +37,7 @@ def cell_commands(commands) -> None:
     add_cell(show)
     add_path(show, "--out", "a PNG: the cell, above four starts", required=False)
     add_path(show, "--sheet", "a PNG: twelve starts, where the parts can be", required=False)
+    add_path(show, "--cameras", "a PNG: what the cell's cameras see at six starts", required=False)
     add_path(show, "--video", "an MP4: the scripted expert", required=False)
     show.add_argument("--web", action="store_true", help="a page in 3D, on this machine only, until Ctrl-C")
     show.add_argument("--port", type=count, default=8080, help="of the page, or the next free one (default: 8080)")
@@ -69,13 +70,13 @@ def _check(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     o = options
-    if not (o.out or o.sheet or o.video or o.web):
-        raise InputError("nothing to show", fix="name --out, --sheet, --video or --web")
+    if not (o.out or o.sheet or o.cameras or o.video or o.web):
+        raise InputError("nothing to show", fix="name --out, --sheet, --cameras, --video or --web")
 
     def work(pipeline, watch):
         from robot_rlaas.cells import Views, show
 
-        views = Views(o.out, o.sheet, o.video, o.port if o.web else None)
+        views = Views(o.out, o.sheet, o.cameras, o.video, o.port if o.web else None)
         return show(pipeline.Cell.load(o.cell), views, o.seed, watch)
 
     return run_stage(work)

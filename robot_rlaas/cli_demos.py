@@ -1,8 +1,21 @@
 """`rlaas demos`: its commands and their options."""
 
 import argparse
+from pathlib import Path
 
-from robot_rlaas.options import add_cell, add_command, add_group, add_path, add_recipe, add_seed, count, run_stage
+from robot_rlaas.cli_demos_edit import edit_commands
+from robot_rlaas.options import (
+    add_cell,
+    add_command,
+    add_group,
+    add_path,
+    add_recipe,
+    add_seed,
+    count,
+    natural,
+    run_stage,
+    share,
+)
 
 
 def demos_commands(commands) -> None:
@@ -15,6 +28,41 @@ def demos_commands(commands) -> None:
     add_recipe(generate)
     add_seed(generate)
     add_path(generate, "--out", "the dataset to write")
+    _record_command(group)
+    _augment_command(group)
+    edit_commands(group)
+
+
+def _record_command(group) -> None:
+    text = "Demonstrate on a page in the browser, on this machine only, until Ctrl-C. What is kept is on disk at once."
+    example = "rlaas demos record peg_insertion --episodes 20 --operator anna --out anna"
+    record = add_command(group, "record", text, example, _record)
+    add_cell(record)
+    add_path(record, "--out", "the dataset: a new one, or one of this cell, which goes on")
+    record.add_argument("--episodes", type=count, default=10, help="successes that are wanted (default: 10)")
+    record.add_argument("--operator", default="operator", help="who demonstrates, as the dataset notes it")
+    record.add_argument("--policy", help="acts until somebody takes over; what it may be: see 'rlaas qualify --help'")
+    device = "one of LeRobot's teleoperators, such as gamepad or so101_leader, beside the page"
+    record.add_argument("--device", metavar="NAME", help=device)
+    text = "an option of the device, such as port=/dev/ttyACM0; may be given more than once"
+    record.add_argument("--device-option", metavar="KEY=VALUE", action="append", default=[], help=text)
+    text = "a ROS 2 topic of velocities, Twist or TwistStamped, such as /spacenav/twist"
+    record.add_argument("--twist", metavar="TOPIC", help=text)
+    record.add_argument("--domain-id", type=natural, help="of ROS 2 (default: ROS_DOMAIN_ID)")
+    record.add_argument("--port", type=count, default=8080, help="of the page, or the next free one (default: 8080)")
+    add_seed(record)
+
+
+def _augment_command(group) -> None:
+    text = "Make many demonstrations of a few: what they did, done again at new starts. Only what succeeds is kept."
+    augment = add_command(group, "augment", text, "rlaas demos augment anna --episodes 500 --out many", _augment)
+    augment.add_argument("dataset", type=Path, metavar="DIR", help="the few: a dataset that 'rlaas demos' wrote")
+    augment.add_argument("--episodes", type=count, default=500, help="successes that are wanted (default: 500)")
+    augment.add_argument("--tries", type=count, help="attempts at most (default: 5 for each that is wanted)")
+    text = "injected into what is done, not into what is taught: at most so much of an action (default: 0.1)"
+    augment.add_argument("--noise", type=share, default=0.1, metavar="SHARE", help=text)
+    add_seed(augment)
+    add_path(augment, "--out", "the dataset to write")
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -24,3 +72,26 @@ def _generate(options: argparse.Namespace) -> int:
     if options.episodes:
         recipe = recipe.model_copy(update={"demonstrations": options.episodes})
     return run_stage(lambda p, watch: p.demonstrate(options.cell, recipe, options.seed, options.out, watch))
+
+
+def _record(options: argparse.Namespace) -> int:
+    o = options
+
+    def work(_, watch):
+        from robot_rlaas.recording import Settings, record
+
+        hands = (o.device, tuple(o.device_option), o.twist, o.domain_id)
+        return record(o.cell, Settings(o.episodes, o.operator, o.seed, o.policy, o.port, *hands), o.out, watch)
+
+    return run_stage(work)
+
+
+def _augment(options: argparse.Namespace) -> int:
+    o = options
+
+    def work(_, watch):
+        from robot_rlaas.demos import augment
+
+        return augment(o.dataset, o.episodes, o.tries or 5 * o.episodes, o.noise, o.seed, o.out, watch)
+
+    return run_stage(work)

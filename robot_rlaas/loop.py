@@ -23,6 +23,7 @@ from robot_rlaas.qualify.claims import Plan
 from robot_rlaas.qualify.report import CostMeter
 
 if TYPE_CHECKING:
+    from robot_rlaas.bundle.keys import PrivateKey
     from robot_rlaas.learn.recipe import Recipe
 
 TURN, TABLE = "turn.json", "loop.json"
@@ -44,6 +45,7 @@ class Options(NamedTuple):
         plant: of the virtual arm.
         seed: of everything that is drawn; each turn takes the next one.
         out: gets a directory per turn and loop.json. Finished turns that are there are kept.
+        key: signs the bundles, and is the one that the arm trusts.
     """
 
     cell: str
@@ -56,6 +58,7 @@ class Options(NamedTuple):
     plant: str
     seed: int
     out: Path
+    key: "PrivateKey"
 
 
 class Judged(NamedTuple):
@@ -159,7 +162,7 @@ def _key(o: Options, number: int, cell: str, policy: Path) -> str:
 def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch: Watch, key: str) -> Turn:
     meter, seed = CostMeter(), o.seed + number - 1
     watch.say(f"turn {number}: {o.attempts} attempts on the {o.arm} arm")
-    pipeline.build_bundle(policy, None, folder / "bundle", cell)
+    pipeline.build_bundle(policy, None, folder / "bundle", o.key, cell)
     deployed, stopped = _deployed(o, folder, seed, watch)
     watch.say("now the arm moves through two motions of its own, 12 s and 6 s, to be calibrated")
     calibration.calibrate(cell, folder / "calibration", o.plant, o.arm, seed, watch)
@@ -216,8 +219,11 @@ def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch:
 
 def _deployed(o: Options, folder: Path, seed: int, watch: Watch) -> tuple[dict[str, Any], str]:
     """What was counted, and why it was stopped. A real arm that was stopped waits for a person: the loop ends there."""
+    from robot_rlaas.bundle import Trust
+
+    bundle, out, trust = folder / "bundle", folder / "deployment", Trust((o.key.public,))
     try:
-        pipeline.deploy(folder / "bundle", folder / "deployment", o.attempts, o.plant, o.arm, seed, None, watch)
+        pipeline.deploy(bundle, out, o.attempts, o.plant, o.arm, seed, None, trust, watch)
     except StageError as error:
         if o.arm == "real":
             raise

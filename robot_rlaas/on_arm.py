@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robot_rlaas.bundle import load_bundle
-from robot_rlaas.bundle.load import MANIFEST
+from robot_rlaas.bundle import Bundle, Trust, load_bundle
+from robot_rlaas.bundle.contents import is_bundle
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.kinds import insertion_only
+from robot_rlaas.cell.limits import further_limits
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy.run import Deployment, deploy
@@ -55,6 +56,7 @@ def qualify_on_arm(
     confirm: Callable[[int], bool] | None,
     out: Path,
     watch: Watch,
+    trust: Trust,
 ) -> Result:
     """Judge a bundle by what it does on an arm over ROS 2.
 
@@ -72,6 +74,7 @@ def qualify_on_arm(
             of itself qualifies nothing.
         out: gets deployment/, and then report.json, report.html, report.xml and failures.json.
         watch: sees what happens.
+        trust: whose bundles may drive an arm.
 
     Raises:
         InputError: before anything moves.
@@ -85,7 +88,7 @@ def qualify_on_arm(
             raise InputError("there are attempts of a real arm already", file=folder, fix="name another --out")
     cell = Cell.load(reference)
     insertion_only(cell.spec)
-    loaded, bundle_sha256 = _load(bundle, cell.spec)
+    content, loaded = _load(bundle, cell.spec, trust)
     seeds = Seeds(0 if real else (seed + key_of(loaded.sha256)[0]) % 2**31, Space.DEPLOY)
     operator = _Operator(confirm if real else None, attempts, folder / "operator.json", watch)
     meter = CostMeter()
@@ -95,9 +98,16 @@ def qualify_on_arm(
     else:
         _announce(cell.spec, attempts, real, confirm is not None, watch)
         deployed = deploy(
-            bundle, folder, attempts=attempts, plant=plant, arm=arm, seed=seeds.seed, on_event=operator.hear
+            bundle,
+            folder,
+            trust=trust,
+            attempts=attempts,
+            plant=plant,
+            arm=arm,
+            seed=seeds.seed,
+            on_event=operator.hear,
         )
-    if deployed.bundle_sha256 != bundle_sha256:
+    if deployed.bundle_sha256 != content.sha256:
         raise StageError(f"{bundle} changed while it was read: the attempts are not of the policy {loaded.sha256}")
     if len(deployed.attempts) != attempts:
         raise InputError(f"{len(deployed.attempts)} attempts were made, not {attempts}", file=folder)
@@ -108,10 +118,11 @@ def qualify_on_arm(
     failures = clusters(cell.spec, judgement.trials, _kinds(outcomes, word) if real else None)
     identity = PolicyIdentity(loaded.name, loaded.sha256, "bundle on the arm" if real else f"bundle on {plant}")
     fresh = _of_real(cell.spec, deployed, loaded, seeds, word) if real else _of_virtual(loaded, seeds)
+    fresh = fresh._replace(statements=(*fresh.statements, f"the bundle is {content.origin}"))
     cost = {**meter.read(), "simulated_s": 0.0}
     report = build_report(cell.spec, identity, seeds, plan, judgement, fresh, cost, failures)
     if real:
-        _leave_open(report, deployed)
+        _leave_open(report, cell.spec, deployed.supervisor["blocked"])
     write_report(cell, report, judgement.trials, failures, [], "Attempts on an arm are not filmed.", out)
     return finish(report, watch)
 
@@ -127,9 +138,10 @@ def least_attempts(cell: CellSpec) -> int | None:
 
 
 def outcome_of(cell: CellSpec, number: int, attempt: dict[str, Any]) -> Outcome:
-    """An attempt of deployment.json as an episode. A real arm tells neither stage nor keep-out."""
+    """An attempt of deployment.json as an episode. A real arm tells neither stage nor keep-out nor what was touched."""
     success, time_s = bool(attempt["success"]), attempt["cycle_time_s"]
     done, stuck = STAGES.index("done"), STAGES.index("insert")
+    told = attempt.get("figures", {})
     return Outcome(
         episode=number,
         success=success,
@@ -141,7 +153,7 @@ def outcome_of(cell: CellSpec, number: int, attempt: dict[str, Any]) -> Outcome:
         reward=float("nan"),
         stage_s=(*(float("inf"),) * (len(STAGES) - 2), time_s if success else float("inf")),
         peak_at_s=float("nan"),
-        pressed_s=attempt.get("pressed_s", 0.0),
+        figures={limit.figure: told.get(limit.figure, 0.0) for limit in further_limits(cell)},
     )
 
 
@@ -205,18 +217,18 @@ class _Operator:
         return Word(tuple(i for i, (a, b) in said if a and not b), tuple(i for i, (a, b) in said if b and not a))
 
 
-def _load(bundle: Path, cell: CellSpec) -> tuple[Loaded, str]:
-    """The bundle's policy and the bundle's SHA-256."""
-    if not (bundle / MANIFEST).is_file():
+def _load(bundle: Path, cell: CellSpec, trust: Trust) -> tuple[Bundle, Loaded]:
+    """The bundle, if it may drive an arm here, and its policy."""
+    if not is_bundle(bundle):
         raise InputError("an arm is driven by a bundle", file=bundle, fix="build one: 'rlaas bundle build'")
-    content = load_bundle(bundle)
+    content = load_bundle(bundle, trust)
     if content.cell.hash != cell.hash:
         raise InputError(
             f"this bundle is for a cell '{content.cell.name}' with hash {content.cell.hash}, not {cell.hash}",
             file=bundle,
             fix="name the cell that it was built for, or build a bundle for this one",
         )
-    return load(bundle, cell, 1), content.sha256
+    return content, load(bundle, cell, 1)
 
 
 def _announce(cell: CellSpec, attempts: int, real: bool, asked: bool, watch: Watch) -> None:
@@ -262,17 +274,22 @@ def _of_real(cell: CellSpec, deployed: Deployment, policy: Loaded, seeds: Seeds,
     return Freshness(True, (*statements, confirmed), ())
 
 
-def _leave_open(report: dict[str, Any], deployed: Deployment) -> None:
-    """Take out of a real arm's report what nobody measured: stages, and keep-out where targets were refused.
+def _leave_open(report: dict[str, Any], cell: CellSpec, blocked: int) -> None:
+    """Take out of a real arm's report what nobody measured: stages, touches, and keep-out where targets were refused.
 
-    The supervisor counts periods of the whole deployment in which a target led into a box: none means none in any
-    attempt, but from some nobody can tell how many attempts they belong to.
+    `blocked` are periods of the whole deployment in which a target led into a box: none means none in any attempt, but
+    from some nobody can tell how many attempts they belong to.
     """
-    episodes, blocked = report["per_episode"], deployed.supervisor["blocked"]
+    episodes = report["per_episode"]
     episodes["stage"] = ["done" if success else None for success in episodes["success"]]
-    if not blocked:
-        return
-    episodes["keep_out"] = [None] * len(episodes["keep_out"])
-    row = next(row for row in report["requirements"] if row["name"] == "keep_out")
-    text = f"{row['text']}: the supervisor refused targets in {blocked} periods, in nobody knows how many attempts"
-    row.update(text=text, value=None, lower_95=None, upper_95=None, verdict=str(Verdict.UNDECIDED))
+    nobody = "no sensor of the arm tells"
+    unseen = {limit.name: (limit.figure, nobody) for limit in further_limits(cell) if not limit.on_arm}
+    if blocked:
+        refused = f"the supervisor refused targets in {blocked} periods, in nobody knows how many attempts"
+        unseen["keep_out"] = "keep_out", refused
+    for row in report["requirements"]:
+        if row["name"] in unseen:
+            column, why = unseen[row["name"]]
+            episodes[column] = [None] * len(episodes[column])
+            nothing = dict.fromkeys(("value", "lower_95", "upper_95"))
+            row.update(text=f"{row['text']}: {why}", verdict=str(Verdict.UNDECIDED), **nothing)

@@ -38,6 +38,8 @@ def overview(out: Path, cell: CellSpec, seed: int, stages: list[Any], cost: tupl
         learning=tuple(LearningPoint(*(float(r[k]) for k in ("seconds", "success", "reward"))) for r in rows),
         attempts=tuple(Attempt(a["success"], a["cycle_time_s"], a["peak_force_N"]) for a in attempts),
         violations=deployment["violations"] if deployment else None,
+        origin=deployment["origin"] if deployment else "",
+        attempts_left=(deployment["domain"] or {}).get("attempts_left") if deployment else None,
         arm=f"a virtual arm ({deployment['plant']}) over ROS 2" if deployment else "the arm",
         artefacts=tuple((path, text) for path, text in ARTEFACTS if (out / path).exists()),
         versions=report["versions"] if report else None,

@@ -1,7 +1,8 @@
 """The stages, wired together: each takes artefacts from disk and leaves one there."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,7 +16,10 @@ from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
 from robot_rlaas.files import staged_dir
 
 if TYPE_CHECKING:
+    from robot_rlaas.bundle import Bundle, Trust
+    from robot_rlaas.bundle.keys import PrivateKey
     from robot_rlaas.env.batch import BatchEnv
+    from robot_rlaas.learn.improve import Progress
     from robot_rlaas.learn.recipe import Recipe
     from robot_rlaas.sim.model import Workcell
 
@@ -65,6 +69,23 @@ class Cell:
 
         spec = self.spec if widen == 1.0 else _widened(self.spec, widen)
         return BatchEnv(spec, self.workcell, backend_of(simulator, self.workcell, spec, simulations), seeds, first)
+
+    @contextmanager
+    def seeing_env(
+        self, simulations: int, seeds: Seeds, first: int = 0, widen: float = 1.0, simulator: str = "cpu"
+    ) -> Iterator["BatchEnv"]:
+        """As `env`, with a `sim.seeing.SeeingBackend`, which has the pictures of the cell's cameras.
+
+        Raises:
+            InputError: if the cell has no cameras.
+            RenderingUnavailable: if this machine cannot draw.
+        """
+        from robot_rlaas.env.batch import BatchEnv
+        from robot_rlaas.sim.backends import seeing_backend_of
+
+        spec = self.spec if widen == 1.0 else _widened(self.spec, widen)
+        with seeing_backend_of(simulator, self.workcell, spec, simulations) as backend:
+            yield BatchEnv(spec, self.workcell, backend, seeds, first)
 
 
 def _widened(cell: CellSpec, factor: float) -> CellSpec:
@@ -117,15 +138,16 @@ def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: W
     env = cell.env(min(count, 100), Seeds(seed, Space.DEMONSTRATE))
     expert = expert_of(cell.spec, env.contract, env.nsim)
     noise = np.random.default_rng([seed, int(Space.DEMONSTRATE)])
-    episodes = record(env, expert, count, recipe.demonstration_noise, noise, _counter(watch, "recording", count))
+    episodes = record(env, expert, count, recipe.demonstration_noise, noise, counter(watch, "recording", count))
     made = Made(by="rlaas demos generate", settings={"noise": recipe.demonstration_noise})
     lineage = lineage_of(cell.spec, env.contract, start_axes(cell.spec), made)
-    write_dataset(out, lineage, episodes, _counter(watch, "writing", count))
+    write_dataset(out, lineage, episodes, counter(watch, "writing", count))
     frames = sum(len(e.action) for e in episodes)
     return Result(f"{count} episodes, {frames} frames, {sum(e.success for e in episodes)} successful")
 
 
-def _counter(watch: Watch, text: str, total: int) -> Callable[[], None]:
+def counter(watch: Watch, text: str, total: int) -> Callable[[], None]:
+    """To be called `total` times: shows how far the work is."""
     done = 0
 
     def one_more() -> None:
@@ -151,7 +173,6 @@ def train(
     from robot_rlaas.data.lineage import read_lineage
     from robot_rlaas.env.tasks import contract_of
     from robot_rlaas.files import sha256_tree
-    from robot_rlaas.learn.improve import Progress
     from robot_rlaas.learn.train import train as train_policy
 
     cell = Cell.load(reference)
@@ -170,18 +191,6 @@ def train(
         "calibrated": cell.spec.calibration is not None,
     }
 
-    def follow(phase: str, progress: Progress | None) -> None:
-        if progress is None:
-            watch.bar({"clone": "cloning", "improve": "improving"}[phase], 0, recipe.budget_steps)
-            return
-        text = f"improving: success {progress.success:.1%}, peak force {progress.peak_force_N:.0f} N"
-        watch.bar(text, progress.steps, recipe.budget_steps)
-        if progress.validation_success is not None:
-            watch.say(
-                f"  {progress.seconds:4.0f} s, {progress.steps:,} steps: "
-                f"{progress.validation_success:.1%} of fresh episodes"
-            )
-
     result = train_policy(
         cell.spec,
         training_env,
@@ -192,10 +201,31 @@ def train(
         "cpu" if device == "auto" else device,
         out,
         provenance,
-        follow,
+        ShownTraining(watch, recipe.budget_steps),
         (start / "policy.onnx").read_bytes() if start else None,
     )
     return Result(f"validated success: clone {result.clone.success:.1%}, after PPO {result.best.success:.1%}")
+
+
+class ShownTraining(NamedTuple):
+    """Shows how training goes."""
+
+    watch: Watch
+    budget_steps: int
+
+    def cloning(self, epochs: int, of: int) -> None:
+        """See `learn.train.Watch`."""
+        self.watch.bar("cloning", epochs, of)
+
+    def improving(self, progress: "Progress") -> None:
+        """See `learn.train.Watch`."""
+        text = f"improving: success {progress.success:.1%}, peak force {progress.peak_force_N:.0f} N"
+        self.watch.bar(text, progress.steps, self.budget_steps)
+        if progress.validation_success is not None:
+            self.watch.say(
+                f"  {progress.seconds:4.0f} s, {progress.steps:,} steps: "
+                f"{progress.validation_success:.1%} of fresh episodes"
+            )
 
 
 def _sequences(policy: Path) -> list[dict[str, Any]]:
@@ -209,17 +239,44 @@ def _sequences(policy: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def build_bundle(policy_path: Path, report: Path | None, out: Path, reference: str | None = None) -> Result:
-    """Pack policy, contract, limits and report; verify what was packed. `reference`: a cell but its own to run in."""
-    from robot_rlaas.bundle import build_bundle as build
-    from robot_rlaas.bundle import load_bundle
+def build_bundle(
+    policy_path: Path, report: Path | None, out: Path, key: "PrivateKey | None", reference: str | None = None
+) -> Result:
+    """Pack policy, contract, limits and report, sign them, and verify what was packed.
 
-    bundle = load_bundle(build(policy_path, report, out, load_cell(reference) if reference else None))
-    return Result(f"{bundle.manifest['name']}, sha256 {bundle.sha256[:12]}")
+    Args:
+        policy_path: a policy directory.
+        report: its qualification report, if there is one.
+        out: a directory or a .zip.
+        key: signs; None leaves the bundle unsigned.
+        reference: a cell but its own to run in.
+    """
+    from robot_rlaas.bundle import Trust, load_bundle
+    from robot_rlaas.bundle import build_bundle as build
+
+    built = build(policy_path, report, out, load_cell(reference) if reference else None, key)
+    bundle = load_bundle(built, Trust((key.public,)) if key else None)
+    return Result(f"{bundle.manifest['name']}, sha256 {bundle.sha256[:12]}, {bundle.origin}; {parity_words(bundle)}")
+
+
+def parity_words(bundle: "Bundle") -> str:
+    """How well the bundle's network does what the trained one did."""
+    parity = bundle.manifest["parity"]
+    if parity is None:
+        return "no torch network to compare with"
+    return f"{parity['largest_difference']:.1g} off torch at most, on {parity['observations']:,} observations"
 
 
 def deploy(
-    bundle: Path, out: Path, attempts: int, plant: str, arm: str, seed: int, domain_id: int | None, watch: Watch
+    bundle: Path,
+    out: Path,
+    attempts: int,
+    plant: str,
+    arm: str,
+    seed: int,
+    domain_id: int | None,
+    trust: "Trust",
+    watch: Watch,
 ) -> Result:
     """Let the bundle drive an arm over ROS 2."""
     from robot_rlaas.deploy.run import deploy as deploy_bundle
@@ -227,6 +284,7 @@ def deploy(
     result = deploy_bundle(
         bundle,
         out,
+        trust=trust,
         attempts=attempts,
         plant=plant,
         arm=arm,
@@ -235,4 +293,8 @@ def deploy(
         on_event=lambda text: watch.say(f"  {text}"),
     )
     text = f"{result.successes} of {attempts} on {plant if arm == 'virtual' else arm}, {result.violations} violations"
+    if result.domain is not None:
+        text += f", {result.domain['attempts_left']} outside the operating domain"
+    if not result.trusted:
+        text += f"; the bundle is {result.origin}"
     return Result(text)

@@ -20,7 +20,7 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import sha256_file, sha256_tree
 
 ALLOWED = (
-    "a policy directory (policy.onnx, policy.json), a bundle directory, an .onnx file, a Stable-Baselines3 .zip, "
+    "a policy directory (policy.onnx, policy.json), a bundle, an .onnx file, a Stable-Baselines3 .zip, "
     "a LeRobot policy directory (config.json, model.safetensors), module:attribute, or the word 'expert'"
 )
 EXPERT = "expert"
@@ -67,7 +67,7 @@ def load(reference: str | Path, cell: CellSpec, rows: int) -> Loaded:
     Args:
         reference: one of
             - a policy directory, as 'rlaas train' leaves it;
-            - a bundle directory, which is verified;
+            - a bundle, a directory or a .zip, whose bytes are verified;
             - an .onnx file, "observation" float32 (n, observation_size) to "action" float32 (n, action_size);
             - a .zip that Stable-Baselines3 saved; nothing in it is unpickled;
             - a directory that LeRobot's save_pretrained wrote;
@@ -113,7 +113,7 @@ def _expert(cell: CellSpec, contract: Contract, rows: int) -> Loaded:
 def _directory(path: Path, contract: Contract, rows: int) -> Loaded:
     name = path.resolve().name
     if (path / "manifest.json").is_file():
-        return _bundle(path, name, contract)
+        return _bundle(path, contract)
     if (path / "policy.onnx").is_file():
         return _policy(path, name, contract)
     if (path / "config.json").is_file():
@@ -121,14 +121,15 @@ def _directory(path: Path, contract: Contract, rows: int) -> Loaded:
     raise _unknown("nothing that acts is in this directory", path)
 
 
-def _bundle(path: Path, name: str, contract: Contract) -> Loaded:
+def _bundle(path: Path, contract: Contract) -> Loaded:
     from robot_rlaas.bundle import OnnxPolicy, load_bundle
 
     bundle = load_bundle(path)
     policy = OnnxPolicy(bundle.network, contract)
     _same_contract(bundle.contract, contract, path / "contract.json")
     digest = hashlib.sha256(bundle.network).hexdigest()
-    return Loaded(policy, name, digest, "bundle", _provenance(bundle.manifest, path / "manifest.json"))
+    told = _provenance(bundle.manifest, path / "manifest.json")
+    return Loaded(policy, path.resolve().name, digest, "bundle", told)
 
 
 def _policy(path: Path, name: str, contract: Contract) -> Loaded:
@@ -176,6 +177,10 @@ def _file(path: Path, contract: Contract) -> Loaded:
 
         return Loaded(OnnxPolicy(path, contract), path.name, sha256_file(path), "onnx")
     if path.suffix == ".zip":
+        from robot_rlaas.bundle.contents import is_bundle
+
+        if is_bundle(path):
+            return _bundle(path, contract)
         return Loaded(_foreign().load_sb3(path, contract), path.name, sha256_file(path), "sb3")
     raise _unknown("this file is nothing that acts", path)
 

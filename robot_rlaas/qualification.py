@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from robot_rlaas.bundle.domain import Domain, fit
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, key_of, sequence_json
@@ -19,29 +20,39 @@ from robot_rlaas.qualify.failures import Cluster, clusters, starts_json
 from robot_rlaas.qualify.fresh import freshness
 from robot_rlaas.qualify.held_out import held_out_report, held_out_settings, sensitivity_points, sensitivity_report
 from robot_rlaas.qualify.junit import junit
+from robot_rlaas.qualify.observed import Observed
 from robot_rlaas.qualify.report import CostMeter, PolicyIdentity, build_report, differences, passed, versions
 from robot_rlaas.qualify.schema import Report
 from robot_rlaas.qualify.trials import Trial, run_trials, stream
 
 SIMULATIONS = 250
 FAILURE_CLIPS = 5
-NAMES = {"success": "success", "cycle_time_s": "cycle time [s]", "peak_force_N": "peak force [N]"}
+DOMAIN_EPISODES = 1000  # whose observations are kept for the operating domain
+NAMES = {
+    "success": "success",
+    "cycle_time_s": "cycle time [s]",
+    "peak_force_N": "peak force [N]",
+    "impulse_Ns": "impulse [N s]",
+}
 
 
 def qualify(reference: str, policy: str | Path, seed: int, plan: Plan, out: Path, watch: Watch) -> Result:
     """Judge a policy on episodes that did not exist before it did.
 
-    Writes report.json, report.html, report.xml (JUnit) and failures.json (the starts of the failed episodes).
+    Writes report.json, report.html, report.xml (JUnit), failures.json (the starts of the failed episodes) and, for a
+    bundle, domain.json (what was seen in the successful ones).
     """
     refuse_to_replace(out)
     if (out / "deployment").exists():
         raise InputError("attempts on an arm are in there: they are not replaced", file=out, fix="name another")
     cell = Cell.load(reference)
-    report, trials, failures = _judge(cell, policy, seed, plan, watch)
+    report, trials, failures, domain = _judge(cell, policy, seed, plan, watch)
     with staged_dir(out) as part:
         part.mkdir()
         clips, missing = _clips(cell, policy, report, part, watch)
         write_report(cell, report, trials, failures, clips, missing, part)
+        if domain is not None:
+            write_atomic(part / "domain.json", json.dumps(domain.to_json()) + "\n")
     return finish(report, watch)
 
 
@@ -93,7 +104,7 @@ def reproduce(reference: str, policy: str | Path, old: Path, watch: Watch) -> Re
         )
     plan = report["plan"]
     asked = Plan(plan["episodes"], plan["sequential"], plan["held_out"], plan["sensitivity"])
-    new, _, _ = _judge(cell, policy, report["seed"], asked, watch, expected=report["policy"]["sha256"], file=old)
+    new, *_ = _judge(cell, policy, report["seed"], asked, watch, expected=report["policy"]["sha256"], file=old)
     now = versions()
     changed = [f"{k} {v} -> {now.get(k)}" for k, v in report["versions"].items() if now.get(k) != v]
     if changed:
@@ -143,7 +154,7 @@ def compare_policies(
 
 def _judge(
     cell: Cell, policy: str | Path, seed: int, plan: Plan, watch: Watch, expected: str = "", file: Path | None = None
-) -> tuple[dict[str, Any], list[Trial], list[Cluster]]:
+) -> tuple[dict[str, Any], list[Trial], list[Cluster], Domain | None]:
     rows = min(SIMULATIONS, plan.episodes)
     loaded = load(policy, cell.spec, rows)
     if expected and loaded.sha256 != expected:
@@ -154,8 +165,11 @@ def _judge(
     fresh = freshness(seeds, loaded.sha256, loaded.provenance)
     meter = CostMeter()
     env, count = cell.env(rows, seeds), _Count(watch, "fresh episodes", 0, plan.episodes)
-    judgement = judge(cell.spec, stream(env, loaded.policy, count), plan)
+    observed = Observed(DOMAIN_EPISODES)
+    judgement = judge(cell.spec, stream(env, loaded.policy, count, observed), plan)
     outcomes = [trial.outcome for trial in judgement.trials]
+    seen = observed.of(o.episode for o in outcomes if o.success) if loaded.sha256 else []
+    domain = fit(seen, env.contract, cell.spec.hash, loaded.sha256)
     held_out = sensitivity = None
     again = _Again(policy, cell.spec, loaded.sha256)
     trained = _trained(loaded)
@@ -176,7 +190,7 @@ def _judge(
     report = build_report(
         cell.spec, identity, seeds, plan, judgement, fresh, cost, failures, held_out, sensitivity, told
     )
-    return report, judgement.trials, failures
+    return report, judgement.trials, failures, domain
 
 
 class _Again:

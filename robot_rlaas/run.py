@@ -15,6 +15,7 @@ from robot_rlaas.pipeline import Result, Watch
 from robot_rlaas.qualify.claims import Plan
 
 if TYPE_CHECKING:
+    from robot_rlaas.bundle.keys import PrivateKey
     from robot_rlaas.learn.recipe import Recipe
 
 ON_ARM = ("bundle", "deploy", "calibrate")  # stages that only insertion cells have so far
@@ -34,6 +35,7 @@ class Options(NamedTuple):
         plant: of the virtual arm.
         out: the run's directory.
         resume: keep the stages that are finished for these very inputs.
+        key: signs the bundle, and is the one that the deployment trusts; needed from the bundle on.
         until: the last stage, by name.
     """
 
@@ -46,6 +48,7 @@ class Options(NamedTuple):
     plant: str
     out: Path
     resume: bool
+    key: "PrivateKey | None" = None
     until: str = "calibrate"
 
 
@@ -109,6 +112,7 @@ def _stages(o: Options, watch: Watch) -> list[_Stage]:
     out, spec = o.out, load_cell(o.cell)
     recipe = json.loads(o.recipe.model_dump_json())
     demonstrations, policy, bundle = out / "demonstrations", out / "policy", out / "bundle"
+    signer = o.key.public.fingerprint if o.key else ""
     judged, plan = out / "qualification", Plan(o.episodes, sequential=False, held_out=round(HELD_OUT * o.episodes))
     demonstration_inputs = (o.seed, recipe["demonstrations"], recipe["demonstration_noise"])
     return [
@@ -131,12 +135,14 @@ def _stages(o: Options, watch: Watch) -> list[_Stage]:
             tuple(plan),
             lambda: qualification.qualify(o.cell, policy, o.seed, plan, judged, watch),
         ),
-        _Stage("bundle", "bundle", (), lambda: pipeline.build_bundle(policy, judged / "report.json", bundle)),
+        _Stage(
+            "bundle", "bundle", (signer,), lambda: pipeline.build_bundle(policy, judged / "report.json", bundle, o.key)
+        ),
         _Stage(
             "deploy",
             "deployment/deployment.json",
             (o.attempts, o.plant),
-            lambda: pipeline.deploy(bundle, out / "deployment", o.attempts, o.plant, "virtual", o.seed, None, watch),
+            lambda: _deploy(o, bundle, watch),
             needs_ros=True,
         ),
         _Stage(
@@ -149,3 +155,11 @@ def _stages(o: Options, watch: Watch) -> list[_Stage]:
             needs_ros=True,
         ),
     ]
+
+
+def _deploy(o: Options, bundle: Path, watch: Watch) -> Result:
+    """On the virtual arm. Only what this run signed may drive it."""
+    from robot_rlaas.bundle import Trust
+
+    trust = Trust((o.key.public,) if o.key else ())
+    return pipeline.deploy(bundle, o.out / "deployment", o.attempts, o.plant, "virtual", o.seed, None, trust, watch)

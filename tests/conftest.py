@@ -14,6 +14,12 @@ from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import Workcell, build
 
 
+@pytest.fixture(scope="session", autouse=True)
+def settings_of_nobody(tmp_path_factory) -> None:
+    """Keys are made and trusted in a folder of the tests' own."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
 @pytest.fixture(scope="session")
 def cell() -> CellSpec:
     return load_cell("peg_insertion")

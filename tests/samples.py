@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from robot_rlaas.bundle.keys import PrivateKey, make_pair, read_private
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.insertion import task as insertion
@@ -26,6 +27,11 @@ def policy_directory(folder: Path, cell: CellSpec, network: bytes, **changes: An
     }
     (folder / "policy.json").write_text(json.dumps(description | changes))
     return folder
+
+
+def signing_key(folder: Path, name: str = "tester") -> PrivateKey:
+    """A new key without a passphrase."""
+    return read_private(make_pair(folder, name).private, lambda: "")
 
 
 TINY_ACT = {  # settings of a LeRobot policy that is made in a moment

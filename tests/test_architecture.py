@@ -16,7 +16,9 @@ ALLOWED = {
     "env": {"sim", "control"},
     "data": {"env", "control"},
     "learn": {"data", "env"},
-    "qualify": {"env", "sim", "control"},
+    "view": {"env", "sim"},
+    "teleop": {"data", "env", "sim", "control", "view"},
+    "qualify": {"env", "sim", "control", "view"},
     "bundle": {"control", "env", "sim"},
     "deploy": {"control", "bundle", "env"},
     "calibrate": {"sim", "control", "data"},
@@ -24,12 +26,12 @@ ALLOWED = {
 }
 ONLY_IN = {
     "stable_baselines3": {"learn"},
-    "lerobot": {"data", "learn/foreign.py", "env/lerobot_plugin"},
+    "lerobot": {"data", "learn/foreign.py", "env/lerobot_plugin", "teleop/devices.py"},
     "torch": {"learn"},
-    "rclpy": {"deploy/ros"},
+    "rclpy": {"deploy/ros", "teleop/twist.py"},
     "mujoco": {"sim", "calibrate", "deploy/virtual_arm", "deploy/ros/virtual_arm_node.py"},
     "onnxruntime": {"bundle"},
-    "viser": {"qualify/viewer.py"},
+    "viser": {"view"},
 }
 
 

@@ -44,7 +44,7 @@ def test_help_does_not_pay_for_heavy_imports() -> None:
     "words",
     ["cell check", "cell show", "cell diff", "cell new", "cell schema", "cell list",
      "demos generate", "train", "qualify", "compare", "bundle build",
-     "bundle verify", "bundle show", "deploy", "calibrate arm", "calibrate excite",
+     "bundle verify", "bundle show", "deploy", "calibrate arm", "calibrate excite", "calibrate press",
      "calibrate import", "calibrate fit", "calibrate predict",
      "calibrate board", "calibrate camera",
      "calibrate drift", "calibrate contact", "loop", "run"],

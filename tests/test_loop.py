@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -11,7 +12,7 @@ from robot_rlaas.cell.spec import cell_path, load_cell
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.loop import Options, _extended, loop
 
-from samples import Notes  # isort: skip
+from samples import Notes, signing_key  # isort: skip
 
 RECIPE = load_recipe("smoke")
 
@@ -25,7 +26,9 @@ def policy(tmp_path_factory) -> Path:
 
 
 def options(policy: Path, out: Path) -> Options:
-    return Options("peg_insertion", policy, RECIPE, 1, 1, 50, "virtual", "ur5e_worn", 0, out)
+    with TemporaryDirectory() as folder:
+        key = signing_key(Path(folder))
+    return Options("peg_insertion", policy, RECIPE, 1, 1, 50, "virtual", "ur5e_worn", 0, out, key)
 
 
 def test_a_turn(policy, tmp_path) -> None:

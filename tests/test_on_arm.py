@@ -12,7 +12,7 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from robot_rlaas import on_arm
-from robot_rlaas.bundle import build_bundle, load_bundle
+from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
@@ -43,6 +43,8 @@ class Notes(samples.Notes):
 class Made(NamedTuple):
     cell: str
     bundle: Path
+    trust: Trust
+    public: Path
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,9 @@ def made(tmp_path_factory) -> Made:
     learned_from = {"sequences": [{"seed": 7, "space": "TRAIN", "key": []}]}
     network = _network(insertion.contract(cell).observation_size)
     samples.policy_directory(folder, cell, network, provenance=learned_from)
-    return Made(str(file), build_bundle(folder, None, folder / "bundle"))
+    key = samples.signing_key(folder / "keys")
+    bundle = build_bundle(folder, None, folder / "bundle", key=key)
+    return Made(str(file), bundle, Trust((key.public,)), folder / "keys/tester.pub")
 
 
 def _network(size: int) -> bytes:
@@ -82,7 +86,8 @@ def real(made: Made, tmp_path: Path, monkeypatch) -> Callable[..., tuple[Result,
     def judged(attempts: Sequence[dict], confirm: Callable | None, blocked: int = 0) -> tuple[Result, Report, Notes]:
         watch, out = Notes(), tmp_path / "out"
         monkeypatch.setattr(on_arm, "deploy", _deployed(attempts, blocked))
-        result = qualify_on_arm(made.cell, made.bundle, 0, len(attempts), "real", "ur5e_worn", confirm, out, watch)
+        options = made.cell, made.bundle, 0, len(attempts), "real", "ur5e_worn", confirm
+        result = qualify_on_arm(*options, out, watch, made.trust)
         return result, json.loads((out / "report.json").read_text()), watch
 
     return judged
@@ -205,7 +210,7 @@ def test_the_operator_is_asked_after_each_attempt(made: Made, tmp_path: Path, mo
         return True
 
     monkeypatch.setattr(on_arm, "deploy", _deployed([INSERTED] * 3))
-    qualify_on_arm(made.cell, made.bundle, 0, 3, "real", "ur5e_worn", confirm, tmp_path / "out", watch)
+    qualify_on_arm(made.cell, made.bundle, 0, 3, "real", "ur5e_worn", confirm, tmp_path / "out", watch, made.trust)
     assert when == [
         (1, "attempt 1 of 3", False), (2, "attempt 2 of 3", False), (3, "attempt 3 of 3", True)
     ]  # fmt: skip
@@ -270,7 +275,8 @@ def test_logs_outlive_attempts_that_break_off(made: Made, tmp_path: Path, monkey
 
     monkeypatch.setattr(on_arm, "deploy", deploy)
     with pytest.raises(DeploymentError):
-        qualify_on_arm(made.cell, made.bundle, 0, 2, "virtual", "ur5e_worn", None, tmp_path / "out", Notes())
+        options = made.cell, made.bundle, 0, 2, "virtual", "ur5e_worn", None
+        qualify_on_arm(*options, tmp_path / "out", Notes(), made.trust)
     assert (tmp_path / "out/deployment/log.mcap").read_bytes() == b"so far"
     assert not (tmp_path / "out/report.json").exists()
 
@@ -289,7 +295,7 @@ def test_another_cell_and_another_policy_are_refused_before_anything_moves(made:
         (made.cell, made.bundle.parent, "an arm is driven by a bundle"),
     ):
         with pytest.raises(InputError, match=said):
-            qualify_on_arm(cell, policy, 0, 2, "real", "ur5e_worn", None, out, Notes())
+            qualify_on_arm(cell, policy, 0, 2, "real", "ur5e_worn", None, out, Notes(), made.trust)
     assert not out.exists()
 
 
@@ -298,8 +304,9 @@ def test_a_bundle_that_changed_meanwhile_is_not_judged(made: Made, tmp_path, mon
         return _deployed([INSERTED])(*arguments, **options)._replace(bundle_sha256="00")
 
     monkeypatch.setattr(on_arm, "deploy", deploy)
+    options = made.cell, made.bundle, 0, 1, "real", "ur5e_worn", lambda _: True
     with pytest.raises(RuntimeError, match="changed"):
-        qualify_on_arm(made.cell, made.bundle, 0, 1, "real", "ur5e_worn", lambda _: True, tmp_path / "out", Notes())
+        qualify_on_arm(*options, tmp_path / "out", Notes(), made.trust)
 
 
 def test_a_virtual_arm_objects_to_a_policy_that_met_its_parts() -> None:
@@ -323,13 +330,18 @@ def test_the_virtual_arm_leaves_a_report_and_its_log(made: Made, tmp_path: Path,
     """Over ROS 2, in processes of their own."""
     out = tmp_path / "out"
     command = ["qualify", made.cell, "--policy", str(made.bundle), "--arm", "virtual", "--episodes", "2"]
-    assert main([*command, "--out", str(out)]) == 1
+    assert main([*command, "--out", str(out)]) == 2
+    assert "not trusted here" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*command, "--trust", str(made.public), "--out", str(out)]) == 1
     printed = capsys.readouterr().out
     assert "attempt 2 of 2" in printed
     assert printed.index("PASS takes at least 368") < printed.index("attempt 1 of 2")
     report, deployment = (json.loads((out / n).read_text()) for n in ("report.json", "deployment/deployment.json"))
     assert all((out / name).stat().st_size for name in REPORT)
     assert (report["kind"], report["episodes"], report["success"]["count"]) == ("qualification", 2, 0)
+    assert deployment["origin"].startswith("signed by tester")
+    assert f"the bundle is {deployment['origin']}" in report["fresh"]["statements"]
     assert (report["seed"], report["space"]) == (deployment["seed"], "DEPLOY")
     assert Path(deployment["log"]) == out / "deployment/log.mcap"
     assert Path(deployment["log"]).stat().st_size > 1000

@@ -1,4 +1,4 @@
-"""Put a policy, its cell, its limits and its report into one directory."""
+"""Put a policy, its cell, its limits and its report into one directory or .zip, and sign it."""
 
 import json
 import sys
@@ -8,49 +8,55 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from robot_rlaas.bundle.load import FORMAT, MANIFEST, NETWORK, SEAL, sha256
+from robot_rlaas.bundle.contents import DOMAIN, MANIFEST, NETWORK, REPORT, SEAL, SIGNATURE, write_contents
+from robot_rlaas.bundle.domain import Domain
+from robot_rlaas.bundle.keys import PrivateKey
+from robot_rlaas.bundle.load import FORMAT, seal_of, sha256
 from robot_rlaas.bundle.network import OnnxPolicy
+from robot_rlaas.bundle.parity import ALLOWED, PARITY, check_parity
+from robot_rlaas.bundle.signature import sign
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.files import staged_dir
 
 LICENSE = "SPDX-License-Identifier: Apache-2.0\n"
 MAY_DIFFER = {"calibration", "contact", "variation", "held_out", "description"}  # between training and deployment
 
 
-def build_bundle(policy_dir: Path, report: Path | None, out: Path, other: CellSpec | None = None) -> Path:
-    """Build the bundle directory `out`.
+def build_bundle(
+    policy_dir: Path, report: Path | None, out: Path, other: CellSpec | None = None, key: PrivateKey | None = None
+) -> Path:
+    """Build the bundle `out`, a .zip if its name says so, else a directory.
 
     Args:
-        policy_dir: holds policy.onnx and policy.json, as training leaves them.
-        report: the qualification report of this very policy, or None.
+        policy_dir: holds policy.onnx and policy.json, and parity.npz, as training leaves them.
+        report: the qualification report of this very policy, or None. A domain.json beside it comes along.
         out: the bundle to write. An older bundle there is replaced; anything else is refused.
         other: the cell that it is to run in, if that is not the one it was trained in: the same but for its calibration
             and its ranges.
+        key: signs it; None leaves it unsigned.
 
     Returns:
         `out`.
 
     Raises:
-        InputError: if a file is missing or the parts are not of the same cell and policy. Nothing is written then.
+        InputError: if a file is missing or the parts are not of the same cell and policy, or the network does not do
+            what the trained one did. Nothing is written then.
     """
     policy_dir, out = Path(policy_dir), Path(out)
-    if out.exists() and not (out / SEAL).is_file():
-        raise InputError("exists and is not a bundle: it is not overwritten", file=out, fix="name another directory")
     description = _json(policy_dir / "policy.json", "train a policy first: 'rlaas train'")
     cell, contract = _cell_and_contract(policy_dir / "policy.json", description)
     if other is not None:
         cell = _same_task(other, cell, policy_dir / "policy.json")
     network = _read(policy_dir / "policy.onnx", "train a policy first: 'rlaas train'")
-    OnnxPolicy(policy_dir / "policy.onnx", contract)
+    policy = OnnxPolicy(policy_dir / "policy.onnx", contract)
     files = {NETWORK: network, "LICENSE.txt": LICENSE.encode(), **_knowledge(cell, contract)}
     sources = {"policy.onnx": sha256(network), "policy.json": sha256(_read(policy_dir / "policy.json"))}
     if report is not None:
-        _same_policy(Path(report), cell, sha256(network))
-        files["report.json"] = _read(Path(report))
-        sources["report.json"] = sha256(files["report.json"])
+        judged = _judged(Path(report), cell, sha256(network))
+        files |= judged
+        sources |= {name: sha256(content) for name, content in judged.items()}
     manifest = {
         "format": FORMAT,
         "name": f"{cell.name}-{sha256(network)[:8]}",
@@ -59,17 +65,22 @@ def build_bundle(policy_dir: Path, report: Path | None, out: Path, other: CellSp
         "contract_hash": contract.hash,
         "seed": description.get("seed"),
         "provenance": description.get("provenance"),
+        "parity": _parity(policy_dir / PARITY, policy),
         "versions": _versions(),
         "sources": sources,
         "files": {name: sha256(content) for name, content in sorted(files.items())},
     }
     files[MANIFEST] = _text(manifest)
-    files[SEAL] = f"{sha256(files[MANIFEST])}  {MANIFEST}\n".encode()
-    with staged_dir(out) as part:
-        part.mkdir()
-        for name, content in files.items():
-            (part / name).write_bytes(content)
+    files[SEAL] = seal_of(files[MANIFEST]).encode()
+    if key is not None:
+        files[SIGNATURE] = sign(files, manifest["name"], key)
+    write_contents(out, files)
     return out
+
+
+def _parity(file: Path, policy: OnnxPolicy) -> dict[str, Any] | None:
+    """None for a network that torch never had, or one that an older version trained."""
+    return {**check_parity(file, policy)._asdict(), "allowed": ALLOWED} if file.exists() else None
 
 
 def _cell_and_contract(file: Path, description: dict[str, Any]) -> tuple[CellSpec, Contract]:
@@ -102,6 +113,7 @@ def _same_task(other: CellSpec, trained: CellSpec, file: Path) -> CellSpec:
 
 def _knowledge(cell: CellSpec, contract: Contract) -> dict[str, bytes]:
     """What the robot must know of the cell, so that it needs no simulator."""
+    from robot_rlaas.sim.capsules import capsules_of
     from robot_rlaas.sim.model import build
 
     workcell = build(cell)
@@ -110,24 +122,37 @@ def _knowledge(cell: CellSpec, contract: Contract) -> dict[str, bytes]:
         "cell.json": _text(cell.model_dump(mode="json")),
         "kinematics.json": _text(workcell.chain.to_json()),
         "envelope.json": _text(workcell.envelope.to_json()),
+        "capsules.json": _text(capsules_of(cell, workcell).to_json()),
     }
 
 
-def _same_policy(report: Path, cell: CellSpec, network_hash: str) -> None:
+def _judged(report: Path, cell: CellSpec, network_hash: str) -> dict[str, bytes]:
+    """The report and what it was made from: the operating domain, where that lies beside it."""
     content = _json(report, "qualify the policy first: 'rlaas qualify'")
     policy = content.get("policy")
-    found = {"cell": content.get("cell_hash"), "policy": policy.get("sha256") if isinstance(policy, dict) else None}
-    for what, expected in (("cell", cell.hash), ("policy", network_hash)):
-        if found[what] != expected:
-            raise InputError(
-                f"this report is of another {what}: its hash is {found[what]!r}, not {expected}",
-                file=report,
-                fix="qualify this policy: 'rlaas qualify'",
-            )
+    told = content.get("cell_hash"), policy.get("sha256") if isinstance(policy, dict) else None
+    _same(report, told, cell, network_hash)
     if content.get("kind") != "qualification":
         raise InputError(
             "this report is of a trial, which proves nothing", file=report, fix="see 'fresh' in it for why"
         )
+    files, beside = {REPORT: _read(report)}, report.with_name(DOMAIN)
+    if beside.is_file():
+        seen = Domain.from_json(_json(beside, "qualify the policy again"))
+        _same(beside, (seen.cell_hash, seen.policy_sha256), cell, network_hash)
+        files[DOMAIN] = _read(beside)
+    return files
+
+
+def _same(file: Path, told: tuple[Any, Any], cell: CellSpec, network_hash: str) -> None:
+    """Raise an InputError unless the file is about this cell and this network."""
+    for what, found, expected in zip(("cell", "policy"), told, (cell.hash, network_hash)):
+        if found != expected:
+            raise InputError(
+                f"this {file.stem} is of another {what}: its hash is {found!r}, not {expected}",
+                file=file,
+                fix="qualify this policy: 'rlaas qualify'",
+            )
 
 
 def _versions() -> dict[str, str]:

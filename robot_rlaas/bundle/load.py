@@ -1,4 +1,4 @@
-"""Read a bundle and trust nothing in it until every hash agrees. Nothing is unpickled."""
+"""Read a bundle and trust nothing in it until signature and hashes agree. Nothing is unpickled."""
 
 import hashlib
 import json
@@ -8,20 +8,29 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from robot_rlaas.bundle.contents import (
+    DOMAIN,
+    MANIFEST,
+    NETWORK,
+    OPTIONAL,
+    REBUILD,
+    REPORT,
+    REQUIRED,
+    SEAL,
+    SIGNATURE,
+    read_contents,
+)
+from robot_rlaas.bundle.domain import Domain
 from robot_rlaas.bundle.network import OnnxPolicy
+from robot_rlaas.bundle.trust import Origin, Trust, origin_of
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.capsules import Capsules
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 
-FORMAT = 1
-SEAL = "bundle.sha256"
-MANIFEST = "manifest.json"
-NETWORK = "network.onnx"
-REQUIRED = (NETWORK, "contract.json", "cell.json", "kinematics.json", "envelope.json", "LICENSE.txt")
-OPTIONAL = ("report.json",)
-REBUILD = "build the bundle again with 'rlaas bundle build', or fetch an unchanged copy"
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -29,14 +38,17 @@ class Bundle:
     """A verified bundle.
 
     Attributes:
-        path: its directory.
+        path: its directory or .zip.
         manifest: what it was built from, with which versions.
         contract: what the network sees and does.
         cell: the cell it was trained for.
         chain: kinematics up to the tool point.
         envelope: limits of the safety filter.
+        capsules: the arm's shape.
         report: the qualification report, if it was built with one.
+        domain: what it saw while it was qualified, if it was built with that.
         sha256: of the manifest, which holds the hash of every other file: one number for the whole bundle.
+        origin: who vouches for it.
         network: the verified bytes of the ONNX network.
     """
 
@@ -46,8 +58,11 @@ class Bundle:
     cell: CellSpec
     chain: SerialChain
     envelope: Envelope
+    capsules: Capsules
     report: dict[str, Any] | None
+    domain: Domain | None
     sha256: str
+    origin: Origin
     network: bytes = field(repr=False)
 
     def policy(self) -> OnnxPolicy:
@@ -60,65 +75,76 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def load_bundle(path: Path | str) -> Bundle:
-    """Verify and read the bundle directory `path`.
+def load_bundle(path: Path | str, trust: Trust | None = None) -> Bundle:
+    """Verify and read the bundle at `path`, a directory or a .zip.
+
+    Args:
+        path: where it is.
+        trust: whose bundles may drive an arm. Without it the bytes are verified, not where they come from: what is
+            loaded so drives no arm.
 
     Raises:
-        InputError: naming the file that is missing, changed or unknown, or what does not fit together.
+        InputError: naming the file that is missing, changed or unknown, or what does not fit together; with `trust`,
+            also if nobody who is trusted vouches for it.
     """
     path = Path(path)
-    contents = _verified(path)
-    manifest = json.loads(contents[MANIFEST])
+    contents = read_contents(path)
+    origin = origin_of(contents, path, trust)
+    manifest = _verified(path, contents)
     if manifest.get("format") != FORMAT:
         raise InputError(
             f"bundle format {manifest.get('format')!r}; this version reads {FORMAT}",
             file=path / MANIFEST,
-            fix="install the robot_rlaas version that the manifest names",
+            fix="install the robot_rlaas version that the manifest names, or build the bundle again with this one",
         )
     try:
-        bundle = _parse(path, manifest, contents)
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        bundle = _parse(path, manifest, contents, origin)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ValidationError) as error:
         raise InputError(f"not the content of a bundle: {error}", file=path, fix=REBUILD) from error
     _agree(bundle)
     return bundle
 
 
-def _verified(path: Path) -> dict[str, bytes]:
-    """Every file of the bundle by name, once all hashes agree."""
-    if not path.is_dir():
-        raise InputError("there is no such bundle directory", file=path, fix="build one with 'rlaas bundle build'")
-    seal = _read(path, SEAL).decode("ascii", errors="replace").split()
-    content = _read(path, MANIFEST)
-    if seal != [sha256(content), MANIFEST]:
+def _verified(path: Path, contents: dict[str, bytes]) -> dict[str, Any]:
+    """The manifest, once all hashes agree with it."""
+    seal = _part(path, contents, SEAL).decode("ascii", errors="replace")
+    content = _part(path, contents, MANIFEST)
+    if seal != seal_of(content):
         raise InputError(f"the hash of {MANIFEST} is not the one in {SEAL}", file=path / MANIFEST, fix=REBUILD)
-    hashes = json.loads(content).get("files", {})
+    try:
+        manifest = json.loads(content)
+        hashes = {str(name): str(digest) for name, digest in manifest["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"not a manifest: {error}", file=path / MANIFEST, fix=REBUILD) from error
     missing = sorted(set(REQUIRED) - set(hashes))
     if missing:
         raise InputError(f"the manifest lacks {', '.join(missing)}", file=path / MANIFEST, fix=REBUILD)
-    strange = sorted({p.name for p in path.iterdir()} - {SEAL, MANIFEST, *hashes})
+    strange = sorted(set(contents) - {SEAL, MANIFEST, SIGNATURE, *hashes})
     if strange:
         raise InputError(
             "a file that the manifest does not know", file=path / strange[0], fix=f"remove it, or {REBUILD}"
         )
-    contents = {MANIFEST: content}
     for name, expected in hashes.items():
         if name not in REQUIRED + OPTIONAL:
             raise InputError(f"the manifest names an unknown file '{name}'", file=path / MANIFEST, fix=REBUILD)
-        contents[name] = _read(path, name)
-        if sha256(contents[name]) != expected:
+        if sha256(_part(path, contents, name)) != expected:
             raise InputError("the file was changed after the bundle was built", file=path / name, fix=REBUILD)
-    return contents
+    return manifest
 
 
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return (path / name).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read this part of the bundle ({error})", file=path / name, fix=REBUILD) from error
+def seal_of(manifest: bytes) -> str:
+    """The seal's content: what `sha256sum -c` reads."""
+    return f"{sha256(manifest)}  {MANIFEST}\n"
 
 
-def _parse(path: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> Bundle:
-    report = contents.get("report.json")
+def _part(path: Path, contents: dict[str, bytes], name: str) -> bytes:
+    if name not in contents:
+        raise InputError("this part of the bundle is missing", file=path / name, fix=REBUILD)
+    return contents[name]
+
+
+def _parse(path: Path, manifest: dict[str, Any], contents: dict[str, bytes], origin: Origin) -> Bundle:
+    report, domain = contents.get(REPORT), contents.get(DOMAIN)
     return Bundle(
         path=path,
         manifest=manifest,
@@ -126,8 +152,11 @@ def _parse(path: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> 
         cell=CellSpec.model_validate_json(contents["cell.json"]),
         chain=SerialChain.from_json(json.loads(contents["kinematics.json"])),
         envelope=Envelope.from_json(json.loads(contents["envelope.json"])),
+        capsules=Capsules.from_json(json.loads(contents["capsules.json"])),
         report=json.loads(report) if report else None,
+        domain=Domain.from_json(json.loads(domain)) if domain else None,
         sha256=sha256(contents[MANIFEST]),
+        origin=origin,
         network=contents[NETWORK],
     )
 
@@ -149,6 +178,12 @@ def _agree(bundle: Bundle) -> None:
         raise InputError(
             f"{len(bundle.chain.joints)} joints, but limits for {len(bundle.envelope.lower_rad)}",
             file=path / "envelope.json",
+            fix=REBUILD,
+        )
+    if bundle.domain is not None and bundle.domain.size != bundle.contract.observation_size:
+        raise InputError(
+            f"it is about {bundle.domain.size} numbers; the network sees {bundle.contract.observation_size}",
+            file=path / DOMAIN,
             fix=REBUILD,
         )
     OnnxPolicy(bundle.network, bundle.contract)

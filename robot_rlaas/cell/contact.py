@@ -9,18 +9,29 @@ from robot_rlaas.cell.calibration import DataFile, NonNegative, Sha256
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
 
-Quantity = Literal["friction", "offset_x_mm", "offset_y_mm", "plate_x_mm", "plate_y_mm", "plate_yaw_deg"]
+Quantity = Literal[
+    "friction",
+    "offset_x_mm",
+    "offset_y_mm",
+    "plate_x_mm",
+    "plate_y_mm",
+    "plate_yaw_deg",
+    "plate_z_mm",
+    "plate_tilt_x_deg",
+    "plate_tilt_y_deg",
+]
+UNSEEN = ("offset", "plate_z", "plate_tilt")
 
 
 class ContactFigure(Spec):
-    """One figure with its 95 % interval, and what the cell file allows for it."""
+    """One figure with its 95 % interval, and what the cell file allows for it; None where it does not speak of it."""
 
     name: str
     unit: str
     value: float
     lower_95: float
     upper_95: float
-    allowed: tuple[float, float]
+    allowed: tuple[float, float] | None
     within: bool
 
 
@@ -29,12 +40,16 @@ class Learned(Spec):
 
     Attributes:
         name: `friction` of part and plate. `offset_*`: where the part's tip has to be led against where the camera
-            saw the hole, in the frame of the hole as seen: what camera and hand do wrong together. `plate_*`: the
-            middle of where the plates lay, against `task.plate.top_mm`, in the base frame.
+            saw the hole, in the frame of the hole as seen: what camera and hand do wrong together. `plate_x_mm` and so
+            on: the middle of where the plates lay, against `task.plate.top_mm`, in the base frame. `plate_z_mm`: how
+            much higher their upper faces were, and `plate_tilt_*`: how they were turned about the base frame's x and y,
+            which no camera sees.
         value: their mean.
-        deviation: their standard deviation from part to part.
+        deviation: their standard deviation from part to part. What a fit to pressed spots found stands as the mean of
+            so many parts that it has the fit's standard error and degrees of freedom.
         parts: how many.
-        hidden: half width of what the logs cannot tell of each part: a tip may be anywhere in its clearance.
+        hidden: half width of what the logs cannot tell: a tip may be anywhere in its clearance, and a part stand out
+            of the hand more or less.
         accepted: they foretell each other better than the cell did.
         reason: in words.
     """
@@ -49,7 +64,8 @@ class Learned(Spec):
 
 
 class ContactReport(Spec):
-    """A whole contact file. `findings` are sentences, and each says what to do."""
+    """A whole contact file. `findings` are sentences, and each says what to do; `undetermined` says what the logs
+    cannot tell, and what would."""
 
     rlaas_contact: Literal[1]
     cell: str
@@ -58,9 +74,11 @@ class ContactReport(Spec):
     logs: tuple[DataFile, ...]
     attempts: int
     inserted: int
+    pressed: int = 0
     figures: tuple[ContactFigure, ...]
     findings: tuple[str, ...]
     learned: tuple[Learned, ...] = ()
+    undetermined: tuple[str, ...] = ()
 
     def accepted(self, *names: Quantity) -> tuple[Learned, ...]:
         """What was accepted of these quantities, in this order; nothing unless all were."""
@@ -68,10 +86,10 @@ class ContactReport(Spec):
         return tuple(found[name] for name in names) if all(name in found for name in names) else ()
 
     def wider(self, factor: float) -> "ContactReport":
-        """The same with more of what nobody observes: offsets scatter by this factor."""
+        """The same with more of what nobody observes: offsets, height and tilts are less sure by this factor."""
         learned = tuple(
             one.model_copy(update={"deviation": factor * one.deviation, "hidden": factor * one.hidden})
-            if one.name.startswith("offset")
+            if one.name.startswith(UNSEEN)
             else one
             for one in self.learned
         )

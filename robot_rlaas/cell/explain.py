@@ -15,7 +15,7 @@ PATTERNS = {
     r"^[a-z][a-z0-9_]*$": "must be lower-case letters, digits and underscores, beginning with a letter",
     r"^[0-9a-f]{64}$": "must be 64 hexadecimal digits",
 }
-UNIT = re.compile(r"_(m|mm|rad|mrad|deg|s|hz|kg|N|Nm|A|px|rad_s|rad_s2)$")
+UNIT = re.compile(r"_(m|mm|rad|mrad|deg|s|hz|kg|N|Nm|Ns|A|px|mm_s|rad_s|rad_s2)$")
 
 
 class Wrong(ValueError):
@@ -60,7 +60,10 @@ def explain(error: ValidationError, kind: type[BaseModel], content: dict[str, An
     if isinstance(about.get("error"), Wrong):
         at += about["error"].at
     reason, fix = _reason(problem, _valid_keys(kind, at, content), unit_of(at))
-    return Explanation(at, f"{_quoted(at, _value(content, at))}: {reason}", fix)
+    if not holds(content, at):
+        return Explanation(at, f"the key '{dotted(at)}' is missing: {reason}", fix)
+    about_name = problem["loc"][-1:] == ("[key]",)
+    return Explanation(at, f"{f"'{dotted(at)}'" if about_name else _quoted(at, _value(content, at))}: {reason}", fix)
 
 
 def unit_of(at: Location) -> str:
@@ -168,13 +171,16 @@ def _valid_keys(kind: Any, at: Location, content: Any) -> list[str]:
 
 def _models_at(kind: Any, at: Location, content: Any) -> list[type[BaseModel]]:
     """The models that may stand at a location, following nested models, unions and containers by their annotations."""
-    models = models_in(kind)
+    there: list[Any] = [kind]
     for i, part in enumerate(at):
+        named = [get_args(annotation)[1] for annotation in there if get_origin(annotation) is dict]
+        if isinstance(part, int) or named:
+            there = named or there
+            continue
+        models = [model for annotation in there for model in models_in(annotation)]
         chosen = [m for m in models if _is_chosen(m, _value(content, at[:i]))] or models
-        if not isinstance(part, int):
-            fields = [m.model_fields[part].annotation for m in chosen if part in m.model_fields]
-            models = [found for annotation in fields for found in models_in(annotation)]
-    return models
+        there = [m.model_fields[part].annotation for m in chosen if part in m.model_fields]
+    return [model for annotation in there for model in models_in(annotation)]
 
 
 def _is_chosen(model: type[BaseModel], value: Any) -> bool:

@@ -12,6 +12,7 @@ from robot_rlaas.cell.explain import Location, dotted, holds, location
 from robot_rlaas.cell.strict_yaml import Document, Place, read
 
 EXTENDS, FORMAT = "extends", 1
+MENAGERIE = "menagerie:"  # how the name of an arm begins that is MuJoCo Menagerie's
 
 
 def cells_dir() -> Path:
@@ -51,7 +52,7 @@ def naming_lines(path: Path) -> Iterator[None]:
 
 
 def all_there(document: Document, arm: str, tool: str, hardware: str) -> None:
-    """Arm, tool and hardware profile are shipped names or files.
+    """Arm, tool and hardware profile are shipped names or files; an arm may also be one of MuJoCo Menagerie's.
 
     Raises:
         InputError: naming the first that is neither, where it stands, and what is shipped.
@@ -59,6 +60,8 @@ def all_there(document: Document, arm: str, tool: str, hardware: str) -> None:
     assets, profiles = data_dir("sim_assets"), data_dir("hardware")
     named = {"arm": (arm, assets / "arms", ".xml"), "tool": (tool, assets / "tools", ".xml")}
     for key, (name, folder, suffix) in {**named, "hardware": (hardware, profiles, ".yaml")}.items():
+        if key == "arm" and name.startswith(MENAGERIE):
+            continue  # whoever builds the model looks for it
         try:
             find(name, folder, suffix)
         except InputError as error:
@@ -67,15 +70,16 @@ def all_there(document: Document, arm: str, tool: str, hardware: str) -> None:
 
 
 def beside(document: Document, key: str, named: str, command: str) -> Path:
-    """A calibration or a contact file, relative to the file that names it.
+    """A calibration or a contact file, relative to the file that names it under a key such as "calibration".
 
     Raises:
         InputError: if it is not there, with the `rlaas calibrate` command that makes one.
     """
-    place = document.place(key)
+    at = location(key)
+    place = document.place(*at)
     path = place.file.parent / named
     if not path.is_file():
-        message = f"{key} {named}: there is no such {key}; its path is relative to this file"
+        message = f"{key} {named}: there is no such {at[-1]}; its path is relative to this file"
         fix = f"run `rlaas calibrate {command}` again, or take '{key}' out of the cell file"
         raise InputError(message, **place._asdict(), fix=fix)
     return path

@@ -170,6 +170,17 @@ class HandlingTask(Spec):
         return len(self.parts)
 
     @property
+    def touched(self) -> dict[str, tuple[str, str]]:
+        """What the job itself touches, by "tool" or "part", and how."""
+        job = {part.start: ("part", f"'{part.name}' starts there") for part in self.parts}
+        for stage in self.stages:
+            if stage.do == "place":
+                job[stage.at.split(".")[0]] = "part", f"'{stage.part}' is placed there"
+            elif stage.do == "grasp":
+                job[stage.part] = "tool", "it is grasped"
+        return job
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """What the stages are called, in order."""
         return tuple(label(stage) for stage in self.stages)

@@ -1,5 +1,6 @@
 """Hardware profiles (one per physical arm) and plants (how one individual arm differs from the nominal model)."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
@@ -9,6 +10,10 @@ from robot_rlaas.cell.calibration import NonNegative
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
 
+PER_JOINT = (
+    *("position_limit_rad", "velocity_limit_rad_s", "acceleration_limit_rad_s2", "jerk_limit_rad_s3"),
+    *("torque_limit_Nm", "drive_gain_Nm_A"),
+)
 PerJoint = FiniteFloat | tuple[FiniteFloat, ...]  # one value for all joints, or one each
 
 
@@ -40,6 +45,8 @@ class HardwareProfile(Spec):
     position_limit_rad: tuple[tuple[float, float], ...]
     velocity_limit_rad_s: tuple[PositiveFloat, ...]
     acceleration_limit_rad_s2: tuple[PositiveFloat, ...]
+    jerk_limit_rad_s3: tuple[PositiveFloat, ...] | None = None
+    torque_limit_Nm: tuple[PositiveFloat, ...] | None = None  # of the joint states' effort, where that is in N m
     force_limit_N: PositiveFloat
     payload_limit_kg: PositiveFloat | None = None
     drive_gain_Nm_A: tuple[PositiveFloat, ...] | None = None  # joint torque per motor current
@@ -48,9 +55,16 @@ class HardwareProfile(Spec):
     state_rate_hz: PositiveFloat
     command_rate_hz: PositiveFloat
 
+    def ordered(self, joints: Sequence[str]) -> "HardwareProfile":
+        """The same with its joints in another order."""
+        order = [self.joints.index(name) for name in joints]
+        values = {name: getattr(self, name) for name in ("joints", *PER_JOINT)}
+        given = {name: tuple(value[i] for i in order) for name, value in values.items() if value is not None}
+        return self.model_copy(update=given)
+
     @model_validator(mode="after")
     def _same_length(self) -> "HardwareProfile":
-        for name in ("position_limit_rad", "velocity_limit_rad_s", "acceleration_limit_rad_s2", "drive_gain_Nm_A"):
+        for name in PER_JOINT:
             value = getattr(self, name)
             if value is not None and len(value) != len(self.joints):
                 raise ValueError(f"{name} needs one entry per joint ({len(self.joints)})")
@@ -58,10 +72,13 @@ class HardwareProfile(Spec):
 
 
 class Plant(Spec):
-    """How an individual arm differs from the nominal model. Scales multiply what is nominal.
+    """How an individual arm, and where its plate stands, differs from the nominal model. Scales multiply what is nominal.
 
     A payload is a point mass that the controller does not know of: its weight is not compensated. `payload_x_m` and so
-    on say where it is in the hand's frame, from the middle between the fingertips.
+    on say where it is in the hand's frame, from the middle between the fingertips. Noises are standard deviations of
+    every reading, biases those of one draw per axis that stays. `plate_z_mm` is how much higher an insertion's plate
+    stands than the cell says, `plate_tilt_x_deg` and so on how it is turned about the base frame's x and y; no camera
+    sees that.
     """
 
     description: str
@@ -77,6 +94,11 @@ class Plant(Spec):
     joint_noise_rad: NonNegative = 0.0
     force_noise_N: NonNegative = 0.0
     torque_noise_Nm: NonNegative = 0.0
+    force_bias_N: NonNegative = 0.0
+    torque_bias_Nm: NonNegative = 0.0
+    plate_z_mm: FiniteFloat = 0.0
+    plate_tilt_x_deg: FiniteFloat = 0.0
+    plate_tilt_y_deg: FiniteFloat = 0.0
 
 
 def load_hardware(reference: str) -> HardwareProfile:

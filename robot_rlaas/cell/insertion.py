@@ -1,8 +1,8 @@
 """What a cell file says of an insertion: the part in the hand, and the plate that receives it."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, model_serializer, model_validator
 
 from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.quantities import Triple
@@ -92,7 +92,8 @@ class PlateSpec(Spec):
     """A plate with a hole for the part, or a shaft for the gear.
 
     `top_mm` is the middle of the hole at the plate's upper face, or the end of the shaft, in the base frame;
-    `clearance_mm` is per side; `chamfer_mm` is at the hole's edge, or at the edge of the gear's bore.
+    `clearance_mm` is per side; `chamfer_mm` is at the hole's edge, or at the edge of the gear's bore. A policy is told
+    where the plate lies, as something in the cell measures it, unless `observed` is false: then it has to see it.
     """
 
     top_mm: Triple
@@ -100,6 +101,13 @@ class PlateSpec(Spec):
     clearance_mm: PositiveFloat
     chamfer_mm: PositiveFloat
     shaft: Shaft | None = None
+    observed: bool = True
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: Any) -> dict[str, Any]:
+        """A cell that does not speak of it keeps its hash."""
+        content = handler(self)
+        return {key: value for key, value in content.items() if key != "observed" or not value}
 
     @property
     def depth_mm(self) -> float:
@@ -107,9 +115,14 @@ class PlateSpec(Spec):
         return self.shaft.height_mm if self.shaft else self.size_mm[2]
 
     @property
+    def face_mm(self) -> float:
+        """The height of the plate's upper face, in the base frame."""
+        return self.top_mm[2] - (self.shaft.height_mm if self.shaft else 0.0)
+
+    @property
     def bottom_mm(self) -> float:
         """The height of the plate's lower face, in the base frame."""
-        return self.top_mm[2] - self.size_mm[2] - (self.shaft.height_mm if self.shaft else 0.0)
+        return self.face_mm - self.size_mm[2]
 
 
 class InsertionTask(Spec):
@@ -137,6 +150,11 @@ class InsertionTask(Spec):
     def watched(self) -> int:
         """How many poses a camera follows: none, the plate's is told once."""
         return 0
+
+    @property
+    def touched(self) -> dict[str, tuple[str, str]]:
+        """What the job itself touches, by "tool" or "part", and how."""
+        return {"plate": ("part", "the part goes there")}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

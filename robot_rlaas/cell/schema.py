@@ -68,6 +68,8 @@ def _plain(schema: Any) -> Any:
         elif key == "prefixItems":
             assert all(item == value[0] for item in value), "a tuple of different kinds of things"
             result["items"] = _plain(value[0])
+        elif key == "patternProperties":  # what people name
+            result |= {key: _plain(value), "additionalProperties": False}
         elif key not in ("title", "discriminator"):
             result[key] = _plain(value)
     return result
@@ -88,6 +90,8 @@ def _changed(schema: Any, definitions: dict[str, Schema]) -> Any:
         if key == "properties":
             changed = {name: _changed(below, definitions) for name, below in value.items()}
             result[key] = {name: below if name in required else _or_null(below) for name, below in changed.items()}
+        elif key == "patternProperties":
+            result[key] = {names: _or_null(_changed(below, definitions)) for names, below in value.items()}
         elif key == "$ref":
             result[key] = f"{value}{CHANGED}"
         elif key != "required":

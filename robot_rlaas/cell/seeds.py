@@ -17,6 +17,7 @@ class Space(IntEnum):
     SHOW = 6
     HELD_OUT = 7
     COMPARE = 8
+    AUGMENT = 9
 
 
 class Seeds(NamedTuple):
@@ -33,9 +34,9 @@ class Seeds(NamedTuple):
     space: Space
     key: tuple[int, ...] = ()
 
-    def generator(self, episode: int) -> np.random.Generator:
-        """The generator of one episode: the same whatever runs beside it."""
-        path = (int(self.space), episode, *self.key)
+    def generator(self, episode: int, apart: tuple[int, ...] = ()) -> np.random.Generator:
+        """The generator of one episode, or of something `apart` in it: the same whatever runs beside it."""
+        path = (int(self.space), episode, *self.key, *apart)
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=path)))
 
 

@@ -9,12 +9,14 @@ from pydantic import Field, FiniteFloat, PositiveFloat, model_serializer, model_
 
 from robot_rlaas.assets import find
 from robot_rlaas.cell.calibration import Calibration, NonNegative, load_accepted
+from robot_rlaas.cell.cameras import LOOKS, Cameras, CameraSpecs, check_cameras, load_camera
 from robot_rlaas.cell.contact import ContactReport, load_contact
 from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.extends import all_there, beside, cells_dir, read_cell
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.insertion import InsertionTask, PlateSpec
-from robot_rlaas.cell.quantities import DelayRange, Fraction, PositiveRange, Range, Triple
+from robot_rlaas.cell.quantities import DelayRange, PositiveRange, Range
+from robot_rlaas.cell.requirements import Box, Requirements, distinct
 from robot_rlaas.cell.strict_yaml import Spec, validate
 
 
@@ -34,20 +36,6 @@ class RobotSpec(Spec):
     home_deg: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
 
 
-class Box(Spec):
-    """An axis-aligned box in the base frame.
-
-    Attributes:
-        name: of what stands in it.
-        center_mm: x, y, z of its middle.
-        size_mm: its whole extent in x, y and z.
-    """
-
-    name: str
-    center_mm: Triple
-    size_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-
-
 class Variation(Spec):
     """What differs from part to part: every value is drawn uniformly from its range at the start of an episode.
 
@@ -65,6 +53,11 @@ class Variation(Spec):
         joint_friction_Nm: dry friction of every joint.
         servo_gain_scale: multiplies the nominal model's, joint by joint.
         command_delay_s: between a command and its effect.
+        camera_mm, camera_deg: each camera's true pose minus the one that the cell states, axis by axis. That of a
+            calibrated camera is drawn from what its calibration leaves open instead.
+        light_scale: multiplies the light.
+        light_deg: the light's turn, about x and about y.
+        color_shift: added to the red, green and blue of what cameras see, each from 0 to 1, colour by colour.
     """
 
     plate_xy_mm: Range = (0.0, 0.0)
@@ -78,6 +71,21 @@ class Variation(Spec):
     joint_friction_Nm: PositiveRange = (0.0, 0.0)
     servo_gain_scale: PositiveRange = (1.0, 1.0)
     command_delay_s: DelayRange = (0.0, 0.0)
+    camera_mm: Range = (0.0, 0.0)
+    camera_deg: Range = (0.0, 0.0)
+    light_scale: PositiveRange = (1.0, 1.0)
+    light_deg: Range = (0.0, 0.0)
+    color_shift: Range = (0.0, 0.0)
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """The factors that vary and that only cameras see."""
+        return tuple(name for name in LOOKS if getattr(self, name) != type(self).model_fields[name].default)
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: Any) -> dict[str, Any]:
+        """A cell in which nothing varies for cameras keeps its hash."""
+        return {name: value for name, value in handler(self).items() if name not in LOOKS or name in self.looks}
 
 
 class HeldOut(Spec):
@@ -98,6 +106,11 @@ class HeldOut(Spec):
     joint_friction_Nm: PositiveRange | None = None
     servo_gain_scale: PositiveRange | None = None
     command_delay_s: DelayRange | None = None
+    camera_mm: Range | None = None
+    camera_deg: Range | None = None
+    light_scale: PositiveRange | None = None
+    light_deg: Range | None = None
+    color_shift: Range | None = None
     clearance_mm: PositiveFloat | None = None
     chamfer_mm: PositiveFloat | None = None
 
@@ -110,6 +123,10 @@ class HeldOut(Spec):
     def shape(self) -> dict[str, float]:
         """What is different about the plate."""
         return {name: value for name, value in self if name in PlateSpec.model_fields and value is not None}
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: Any) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name not in LOOKS or value is not None}
 
 
 class Sensing(Spec):
@@ -150,43 +167,6 @@ class Control(Spec):
     joint_acceleration_rad_s2: PositiveFloat
 
 
-class SuccessRequirement(Spec):
-    """At least `rate` of all parts."""
-
-    rate: Fraction
-
-
-class QuantileRequirement(Spec):
-    """The `quantile` of a figure over episodes stays at or below `limit`."""
-
-    limit: PositiveFloat
-    quantile: Fraction = 0.95
-
-
-class SustainedForceRequirement(Spec):
-    """At most `rate` of all episodes press harder than `force_N` for `duration_s` on end."""
-
-    force_N: PositiveFloat
-    duration_s: PositiveFloat
-    rate: Fraction
-
-
-class KeepOutRequirement(Spec):
-    """At most `rate` of all episodes enter a keep-out box."""
-
-    rate: Fraction
-
-
-class Requirements(Spec):
-    """What the cell demands. Every requirement is judged with 95 % confidence."""
-
-    success: SuccessRequirement
-    cycle_time_s: QuantileRequirement
-    contact_force_N: QuantileRequirement
-    keep_out: KeepOutRequirement
-    sustained_force: SustainedForceRequirement | None = None
-
-
 class _Cell(Spec):
     """What a cell file says itself."""
 
@@ -207,11 +187,11 @@ class _Cell(Spec):
         if self.requirements.cycle_time_s.limit > self.task.timeout_s:
             reason = f"longer than task.timeout_s ({self.task.timeout_s:g} s): no episode could break it"
             raise Wrong("requirements.cycle_time_s.limit", reason, fix="allow less time, or wait longer")
-        names = [box.name for box in self.keep_out]
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                raise Wrong(f"keep_out.{i}.name", "another box has that name", fix="give each a name of its own")
+        distinct("keep_out", [box.name for box in self.keep_out], "another box has that name")
         self._fits_its_task()
+        self._fits_its_cameras()
+        if self.requirements.untouched:
+            self.requirements.untouched.not_the_jobs_own(self.task.touched)
         for name, (low, high) in self.held_out.ranges.items():
             inner = getattr(self.variation, name)
             if low > inner[0] or high < inner[1] or (low, high) == inner:
@@ -222,6 +202,7 @@ class _Cell(Spec):
     def _fits_its_task(self) -> None:
         """What is said of the plate and of the part in the hand belongs to an insertion."""
         if not isinstance(self.task, HandlingTask):
+            self._biased_only_if_observed()
             return
         if getattr(self, "contact", None):
             raise Wrong("contact", "what insertions met says nothing of a handling task", "take it out")
@@ -231,6 +212,23 @@ class _Cell(Spec):
                 if insertions and value not in (None, (0.0, 0.0)):
                     fix = "take it out; parts and fixtures have ranges of their own in `task`"
                     raise Wrong(f"{section}.{name}", "a handling task has no plate and no part in the hand", fix)
+
+    def _biased_only_if_observed(self) -> None:
+        for section in ("variation", "held_out"):
+            for name in ("plate_bias_mm", "plate_bias_deg"):
+                if not self.task.plate.observed and getattr(getattr(self, section), name) not in (None, (0.0, 0.0)):
+                    reason = "task.plate.observed is false: what nobody observes has no bias"
+                    raise Wrong(f"{section}.{name}", reason, "take it out; in a file that extends another, by null")
+
+    def _fits_its_cameras(self) -> None:
+        """What is said of looks has someone to see it."""
+        cameras = getattr(self, "cameras", {})
+        check_cameras(cameras, self.control.rate_hz)
+        for section, names in (("variation", self.variation.looks), ("held_out", self.held_out.ranges)):
+            for name in names:
+                if name in LOOKS and not cameras:
+                    reason = "this cell has no camera to see it"
+                    raise Wrong(f"{section}.{name}", reason, "add `cameras`, or take it out")
 
     @property
     def period_s(self) -> float:
@@ -252,24 +250,27 @@ class CellFile(_Cell):
         description: one sentence; it becomes the task of the demonstrations.
         calibration: the path of a calibration.yaml, relative to this file: the arm as it was found to be.
         contact: the path of a contact.yaml, relative to this file: parts, plates and camera as they were found to be.
+        cameras: by their names; policies are offered their pictures.
         keep_out: boxes that the tool must not enter.
     """
 
     calibration: str | None = None
     contact: str | None = None
+    cameras: Cameras = {}  # noqa: RUF012 - pydantic copies it
 
 
 class CellSpec(_Cell):
-    """A whole cell file, with the content of the calibration and of the contact file that it names."""
+    """A whole cell file, with the content of the calibrations and of the contact file that it names."""
 
     calibration: Calibration | None = None
     contact: ContactReport | None = None
+    cameras: CameraSpecs = {}  # noqa: RUF012 - pydantic copies it
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, handler: Any) -> dict[str, Any]:
         content = handler(self)
-        for name in ("calibration", "contact"):
-            if getattr(self, name) is None:
+        for name in ("calibration", "contact", "cameras"):
+            if not getattr(self, name):
                 content.pop(name, None)
         return content
 
@@ -288,10 +289,12 @@ def load_cell(reference: str) -> CellSpec:
     document = read_cell(cell_path(reference))
     content = dict(validate(document, CellFile))
     all_there(document, **{key: getattr(content["robot"], key) for key in ("arm", "tool", "hardware")})
-    arm, parts = content.pop("calibration"), content.pop("contact")
+    arm, parts, cameras = (content.pop(name) for name in ("calibration", "contact", "cameras"))
     calibration = load_accepted(beside(document, "calibration", arm, "arm")) if arm else None
     contact = load_contact(beside(document, "contact", parts, "contact"), content["name"]) if parts else None
-    return CellSpec(**content, calibration=calibration, contact=contact)
+    rate_hz = content["control"].rate_hz
+    seen = {name: load_camera(document, name, camera, rate_hz) for name, camera in cameras.items()}
+    return CellSpec(**content, calibration=calibration, contact=contact, cameras=seen)
 
 
 def cell_path(reference: str) -> Path:

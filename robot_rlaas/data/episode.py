@@ -1,6 +1,6 @@
 """One recorded attempt, and how to record many at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,10 +63,7 @@ class Episode(NamedTuple):
 def record(
     env: Any, policy: Policy, count: int, noise: float, rng: np.random.Generator, on_episode: Callable[[], None]
 ) -> list[Episode]:
-    """Record `count` episodes of a batched environment under a policy with injected noise.
-
-    Noise makes the demonstrator show how to recover from its own mistakes (DART, arXiv 1703.09327). Its strength
-    differs per row, from none to `noise`, and it is correlated over about 0.2 s.
+    """Record `count` episodes of a batched environment under a policy with injected noise: see `attempts`.
 
     Args:
         env: a BatchEnv.
@@ -79,14 +76,30 @@ def record(
     Returns:
         The episodes in order of their numbers.
     """
-    observation = env.reset()
+    env.reset()
+    first, done = int(env.episode.min()), {}
+    for episode, _ in attempts(env, policy, noise, rng):
+        if episode.number < first + count:
+            done[episode.number] = episode
+            on_episode()
+        if len(done) == count:
+            break
+    return [done[number] for number in sorted(done)]
+
+
+def attempts(env: Any, policy: Policy, noise: float, rng: np.random.Generator) -> Iterator[tuple[Episode, Any]]:
+    """Episodes of a batched environment that was just reset, and their outcomes, as they end, for ever.
+
+    Noise makes the demonstrator show how to recover from its own mistakes (DART, arXiv 1703.09327). Its strength
+    differs per row, from none to `noise`, and it is correlated over about 0.2 s. The arguments are those of `record`.
+    """
+    observation = env.observation
+    env.tell(policy)
     policy.reset(np.arange(env.nsim))
-    first, sigma = int(env.episode.min()), rng.uniform(0.0, noise, (env.nsim, 1))
-    drift = np.zeros((env.nsim, env.contract.action_size))
+    sigma, drift = rng.uniform(0.0, noise, (env.nsim, 1)), np.zeros((env.nsim, env.contract.action_size))
     open_rows: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(env.nsim)]
-    starts = start_of(env.draw, env.cell)
-    done: dict[int, Episode] = {}
-    while len(done) < count:
+    starts = start_of(env.draw, env.cell).copy()
+    while True:
         action = policy.act(observation)
         drift = 0.8 * drift + 0.6 * rng.standard_normal(drift.shape)
         executed = np.clip(action + sigma * drift, -1.0, 1.0).astype(np.float32)  # what the file will hold
@@ -95,15 +108,12 @@ def record(
         for row in range(env.nsim):
             open_rows[row].append((seen[row], action[row], executed[row], step.reward[row]))
         for row, outcome in zip(step.rows, step.outcomes):
-            if outcome.episode < first + count:
-                done[outcome.episode] = simulated(open_rows[row], outcome, starts[row], env.cell.period_s, env.seeds)
-                on_episode()
+            yield simulated(open_rows[row], outcome, starts[row], env.cell.period_s, env.seeds), outcome
             open_rows[row] = []
         policy.reset(step.rows)
         if len(step.rows):
             starts[step.rows] = start_of(env.draw.take(step.rows), env.cell)
         observation = step.observation
-    return [done[number] for number in sorted(done)]
 
 
 def start_axes(cell: CellSpec) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ def _lerobot_dataset() -> Any:
     return LeRobotDataset
 
 
+def warm_up() -> None:
+    """Import LeRobot, which takes seconds, before somebody waits for an episode to be stored."""
+    _lerobot_dataset()
+
+
 def features(contract: Contract, start: Sequence[str], cameras: Mapping[str, Size]) -> dict[str, dict[str, Any]]:
     """LeRobot's feature table.
 
@@ -108,7 +113,8 @@ def append_episode(path: Path, episode: Episode) -> None:
     lineage = read_lineage(path)
     with staged_dir(path) as part:
         shutil.copytree(path, part, copy_function=_link)
-        dataset = _lerobot_dataset().resume(repo_id=f"local/{path.name}", root=part, video_backend="pyav")
+        with _newest_episodes_only():
+            dataset = _lerobot_dataset().resume(repo_id=f"local/{path.name}", root=part, video_backend="pyav")
         attempts = _store(dataset, lineage, [episode], lambda: None)
         write_json(part / "meta" / LINEAGE, _with_episodes(lineage, [*lineage.episodes, *attempts]))
 
@@ -138,6 +144,26 @@ def _store(
             on_episode()
         dataset.finalize()
     return attempts
+
+
+@contextmanager
+def _newest_episodes_only() -> Iterator[None]:
+    """Let LeRobot read the newest table of episodes alone: to go on it needs the last row, and takes long for all."""
+    import pyarrow.parquet as parquet
+    from datasets import Dataset
+    from lerobot.datasets import dataset_metadata
+
+    def newest(root: Path) -> Any:
+        file = parquet.ParquetFile(max((root / "meta" / "episodes").rglob("*.parquet")))
+        wanted = [name for name in file.schema_arrow.names if not name.startswith("stats/")]
+        return Dataset.from_dict(file.read(wanted).to_pydict())
+
+    load = dataset_metadata.load_episodes
+    dataset_metadata.load_episodes = newest
+    try:
+        yield
+    finally:
+        dataset_metadata.load_episodes = load
 
 
 @contextmanager
@@ -197,7 +223,7 @@ def read_dataset(path: Path, contract: Contract) -> list[Episode]:
             fix=REGENERATE,
         )
     ends = np.cumsum(counts)
-    return [_episode(columns, slice(end - n, end), of) for n, end, of in zip(counts, ends, lineage.episodes)]
+    return [episode_from(columns, slice(end - n, end), of) for n, end, of in zip(counts, ends, lineage.episodes)]
 
 
 def read_columns(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -209,15 +235,22 @@ def read_columns(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     Raises:
         InputError: if a file or a column is missing or damaged.
     """
+    try:
+        return read_files(sorted((path / "data").rglob("*.parquet")), names)
+    except InputError as error:
+        raise InputError(f"the dataset cannot be read ({error.message})", file=path / "data", fix=REGENERATE) from error
+
+
+def read_files(files: Sequence[Path], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """As `read_columns`, from these files."""
     import pyarrow
     import pyarrow.parquet as parquet
 
-    files = sorted((path / "data").rglob("*.parquet"))
     try:
         table = pyarrow.concat_tables([parquet.read_table(file, columns=list(names)) for file in files])
         return {name: _array(table.column(name).combine_chunks()) for name in table.column_names}
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"the dataset cannot be read ({error})", file=path / "data", fix=REGENERATE) from error
+        raise InputError(" ".join(str(error).split()), file=files[0] if len(files) == 1 else None) from error
 
 
 def _array(column: Any) -> np.ndarray:
@@ -226,7 +259,8 @@ def _array(column: Any) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
 
-def _episode(columns: dict[str, np.ndarray], rows: slice, attempt: Attempt) -> Episode:
+def episode_from(columns: dict[str, np.ndarray], rows: slice, attempt: Attempt) -> Episode:
+    """The episode that stands in these rows of the columns."""
     starts = columns.get(START)
     return Episode(
         number=attempt.number,

@@ -11,6 +11,7 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.data.episode import Episode
+from robot_rlaas.files import sha256_tree
 
 LINEAGE = "rlaas.json"
 FORMAT = 2
@@ -119,6 +120,11 @@ def lineage_of(cell: CellSpec, contract: Contract, start_axes: tuple[str, ...], 
         start_axes=start_axes,
         made=made,
     )
+
+
+def parent_of(path: Path, lineage: Lineage) -> Parent:
+    """The dataset in this directory, as one that another is made of."""
+    return Parent(name=path.name, sha256=sha256_tree(path), made=lineage.made)
 
 
 def attempt_of(episode: Episode) -> Attempt:

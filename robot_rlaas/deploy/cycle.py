@@ -15,7 +15,8 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ToolController, ToolState
 from robot_rlaas.control.kinematics import Pose, SerialChain
-from robot_rlaas.control.safety import Envelope
+from robot_rlaas.control.safety import Envelope, keeps_zones
+from robot_rlaas.env.gauges import Gauges, Reading
 from robot_rlaas.env.insertion import task as insertion
 
 HOME_SPEED_RAD_S = 0.8
@@ -27,6 +28,7 @@ OVER_DEPTH_M = 0.0015  # how much deeper than asked, since nobody sees how the p
 LIFT_IN_HOLE, LIFT_ABOVE = 0.2, 0.5  # of a full action step
 RELIEF = 0.15  # of the sideways lead, per period of a lift
 NO_ROTATION = np.eye(3)[None]
+SLOWER = 1.25  # from one try to the next
 
 
 class Phase(StrEnum):
@@ -57,12 +59,15 @@ class Sensed(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One attempt as the policy's side saw it: by measured depth, wrist force and its own clock."""
+    """One attempt as the policy's side saw it: by measured depth, wrist force and its own clock.
+
+    `figures` are those of the cell's further limits, as far as they can be measured on an arm.
+    """
 
     success: bool
     cycle_time_s: float | None
     peak_force_N: float
-    pressed_s: float = 0.0
+    figures: dict[str, float]
 
 
 class Cycle:
@@ -95,10 +100,10 @@ class Cycle:
         self._steps, self._touch = 0, insertion.untouched(1)
         self._attempted = False
         self._since_s = 0.0
-        self._path: _Path | None = None
+        self._path: JointPath | None = None
         self._tare: list[np.ndarray] = []
         self._zero, self._action, self._peak_N = np.zeros(6), np.zeros((1, self._contract.action_size)), 0.0
-        self._pressing_s, self._pressed_s = 0.0, 0.0
+        self._gauges = Gauges(cell, chain, envelope, 1)
 
     def step(self, sensed: Sensed) -> np.ndarray:
         """The joint target (k,) for the period that begins now."""
@@ -157,7 +162,7 @@ class Cycle:
         height_m = tool.measured.p[0, 2] - sensed.plate.p[0, 2]
         if height_m > 0.9 * self.cell.task.start_height_mm / 1000:
             self._enter(Phase.HOME, sensed.time_s)
-            self._path = _Path(self._controller.targets[2, 0], self._home, self.cell.period_s)
+            self._path = path_home(self._controller, self._home)
             return None
         step_m, step_rad = self.cell.control.step_mm / 1000, np.deg2rad(self.cell.control.step_deg)
         relief_m, relief_rad = -RELIEF * tool.lead[:, :2], -RELIEF * tool.lead[:, 5:]
@@ -193,7 +198,7 @@ class Cycle:
         if len(self._tare) >= round(TARE_S / self.cell.period_s):
             self._zero = np.mean(self._tare, axis=0)
             self._action, self._peak_N, self._steps = np.zeros_like(self._action), 0.0, 0
-            self._pressing_s = self._pressed_s = 0.0
+            self._gauges.begin(np.arange(1), _reading(0.0, sensed, tool))
             self._touch = insertion.untouched(1)
             self._policy.reset(np.arange(1))
             self._enter(Phase.RUN, sensed.time_s + self.cell.period_s)
@@ -203,14 +208,13 @@ class Cycle:
         wrench = (sensed.wrench - self._zero)[None]
         force_N = float(np.linalg.norm(wrench[0, :3]))
         self._peak_N = max(self._peak_N, force_N)
-        long = self.cell.requirements.sustained_force
-        self._pressing_s = self._pressing_s + self.cell.period_s if long and force_N > long.force_N else 0.0
-        self._pressed_s = max(self._pressed_s, self._pressing_s)
+        self._gauges.read(np.arange(1), _reading(force_N, sensed, tool))
         elapsed_s = sensed.time_s - self._since_s
         at = insertion.progress(self.cell, sensed.plate, tool.measured.p)
         done = bool(at.depth_m[0] >= self.cell.task.depth_mm / 1000 + OVER_DEPTH_M)
         if done or elapsed_s > self.cell.task.timeout_s:
-            self.results.append(Result(done, elapsed_s if done else None, self._peak_N, self._pressed_s))
+            figures = {limit.figure: self._gauges.of(0)[limit.figure] for limit in self._gauges.limits if limit.on_arm}
+            self.results.append(Result(done, elapsed_s if done else None, self._peak_N, figures))
             self._attempted = True
             self._enter(Phase.LIFT, sensed.time_s)
             return self._lift(sensed, tool)
@@ -222,26 +226,53 @@ class Cycle:
         return self._controller.command(action, tool, sensed.plate.R).target_rad[0]
 
 
-class _Path:
+class JointPath:
     """A straight line in joint space in minimum-jerk time, from rest to rest, as targets one period apart."""
 
-    def __init__(self, start: np.ndarray, end: np.ndarray, period_s: float) -> None:
+    def __init__(self, start: np.ndarray, end: np.ndarray, period_s: float, slower: float = 1.0) -> None:
         distance = float(np.abs(end - start).max())
         seconds = max(1.875 * distance / HOME_SPEED_RAD_S, np.sqrt(5.774 * distance / HOME_ACCELERATION_RAD_S2))
         self._start, self._end = start, end
-        self._count, self._index = max(1, int(np.ceil(seconds / period_s))), 0
+        self._count, self._index = max(1, int(np.ceil(slower * seconds / period_s))), 0
 
     def next(self) -> np.ndarray | None:
         """The next target, or None after the last one."""
         self._index += 1
         if self._index > self._count:
             return None
-        s = self._index / self._count
+        return self._at(self._index / self._count)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(N, k) all of them, the start first."""
+        return np.array([self._at(i / self._count) for i in range(self._count + 1)])
+
+    def _at(self, s: float) -> np.ndarray:
         return self._start + (self._end - self._start) * (10 * s**3 - 15 * s**4 + 6 * s**5)
 
 
-def cycle_of(bundle: Bundle, attempts: int, next_part: Callable[[], None]) -> Cycle:
-    """The cycle of a bundle's policy in its cell, warmed up.
+def path_home(controller: ToolController, home_rad: np.ndarray) -> JointPath:
+    """From the last target home, so slowly that the safety filter has nothing to slow down in any speed zone."""
+    chain, envelope, period_s, slower = controller.chain, controller.envelope, controller.period_s, 1.0
+    while True:
+        path = JointPath(controller.targets[2, 0], home_rad, period_s, slower)
+        targets = path.targets
+        if not len(envelope.zone_speed_m_s) or keeps_zones(chain, envelope, period_s, targets[:-1], targets[1:]).all():
+            return path
+        slower *= SLOWER
+
+
+def _reading(force_N: float, sensed: Sensed, tool: ToolState) -> Reading:
+    return Reading(np.array([[force_N]]), np.zeros(1), sensed.q_rad[None], tool.measured)
+
+
+def cycle_of(
+    bundle: Bundle,
+    attempts: int,
+    next_part: Callable[[], None],
+    watched: Callable[[Policy], Policy] = lambda policy: policy,
+) -> Cycle:
+    """The cycle of a bundle's policy in its cell, warmed up. `watched` gets the policy and returns what acts for it.
 
     Raises:
         InputError: if the bundle's contract is not what this version's task means by its cell.
@@ -252,6 +283,6 @@ def cycle_of(bundle: Bundle, attempts: int, next_part: Callable[[], None]) -> Cy
             file=bundle.path / "contract.json",
             fix=f"install robot_rlaas {bundle.manifest['versions']['robot_rlaas']}, or train and bundle again",
         )
-    parts = (bundle.cell, bundle.chain, bundle.envelope, bundle.policy(), attempts, next_part)
-    Cycle(*parts).rehearse()
-    return Cycle(*parts)
+    policy, arm = bundle.policy(), (bundle.cell, bundle.chain, bundle.envelope)
+    Cycle(*arm, policy, attempts, next_part).rehearse()
+    return Cycle(*arm, watched(policy), attempts, next_part)

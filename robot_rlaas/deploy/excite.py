@@ -1,15 +1,17 @@
-"""Record an excitation motion: a deployment's arm, supervisor and recorder, with a motion in the policy's place."""
+"""Record a motion of the arm's own: a deployment's arm, supervisor and recorder, a motion in the policy's place."""
 
 import json
 import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.deploy.plan import Process, Station, arm_processes, environment
+from robot_rlaas.deploy.press import HARD, Gentle
 from robot_rlaas.deploy.run import follow, require_ros, started
 
 
@@ -45,18 +47,74 @@ def record_excitation(
         InputError: if an argument cannot be used, or ROS 2 is not installed.
         DeploymentError: if a process dies or the motion is not played to its end.
     """
-    require_ros()
     if set(joints) != set(station.chain.joints):
         raise InputError(f"the motion is for joints {list(joints)}; the arm has {list(station.chain.joints)}")
+    own = {"joints": list(joints), "targets_rad": targets_rad.tolist()}
+    how = {"plant": plant, "arm": arm, "seed": seed, "domain_id": domain_id}
+    return _record(station, "excite_node", own, Path(out), on_event, **how)
+
+
+def record_press(
+    station: Station,
+    gentle: Gentle,
+    out: Path,
+    *,
+    plant: str = "ur5e_worn",
+    arm: str = "virtual",
+    seed: int = 0,
+    domain_id: int | None = None,
+    on_event: Callable[[str], None] = print,
+) -> Path:
+    """Let an arm press its tip onto the plate at a few spots, and record it.
+
+    The supervisor stops the arm at HARD times the force that is asked for, whatever the motion does.
+
+    Args:
+        station: cell, kinematics and limits.
+        gentle: how hard, and how deep it searches.
+
+    The other arguments, what is returned and what is raised are as of `record_excitation`.
+    """
+    envelope = station.envelope._replace(force_N=min(station.envelope.force_N, HARD * gentle.force_N))
+    own = {
+        "joints": list(station.chain.joints),
+        "cell": station.cell.model_dump(mode="json"),
+        "chain": station.chain.to_json(),
+        "envelope": envelope.to_json(),
+        "gentle": gentle._asdict(),
+    }
+    how = {"plant": plant, "arm": arm, "seed": seed, "domain_id": domain_id}
+    return _record(station._replace(envelope=envelope), "press_node", own, Path(out), on_event, **how)
+
+
+def _record(
+    station: Station,
+    node: str,
+    own: dict[str, Any],
+    out: Path,
+    on_event: Callable[[str], None],
+    *,
+    plant: str,
+    arm: str,
+    seed: int,
+    domain_id: int | None,
+) -> Path:
+    """Start everything with this node in the role of the conductor: its lines are told, and with it everything ends."""
+    require_ros()
     if domain_id is None and arm == "virtual":
         domain_id = random.SystemRandom().randint(1, 100)
-    out = Path(out)
-    work = out.with_suffix("")
+    work, profile = out.with_suffix(""), station.profile
     for old in (out, work / "log.mcap", work / "supervisor.json"):
         old.unlink(missing_ok=True)
+    params = own | {
+        "period_s": station.cell.period_s,
+        "state_rate_hz": profile.state_rate_hz,
+        "topics": profile.topics.model_dump(),
+        "log_file": str(work / "log.mcap"),
+    }
     processes = (
         *arm_processes(station, work, arm=arm, plant=plant, seed=seed, domain_id=domain_id),
-        _player(station, joints, targets_rad, work, domain_id),
+        Process("conductor", f"robot_rlaas.deploy.ros.{node}", params, environment(domain_id)),
     )
     with started(processes, work) as running:
         follow(running, work, on_event)
@@ -66,19 +124,3 @@ def record_excitation(
         on_event(f"the supervisor changed {changed} targets; the log holds what the arm was really sent")
     os.replace(work / "log.mcap", out)
     return out
-
-
-def _player(
-    station: Station, joints: Sequence[str], targets_rad: np.ndarray, work: Path, domain_id: int | None
-) -> Process:
-    """In the role of the conductor: what it prints is told, and when it ends everything ends."""
-    profile = station.profile
-    params = {
-        "targets_rad": targets_rad.tolist(),
-        "joints": list(joints),
-        "period_s": station.cell.period_s,
-        "state_rate_hz": profile.state_rate_hz,
-        "topics": profile.topics.model_dump(),
-        "log_file": str(work / "log.mcap"),
-    }
-    return Process("conductor", "robot_rlaas.deploy.ros.excite_node", params, environment(domain_id))

@@ -3,9 +3,15 @@
 TARGET = "/rlaas/target"  # trajectory_msgs/JointTrajectory, one point, at the control rate
 PLATE = "/rlaas/plate_pose"  # geometry_msgs/PoseStamped, latched: the hole's frame as the camera sees it
 POLICY = "/rlaas/policy"  # std_msgs/String, JSON, latched
+MOTION = "/rlaas/motion"  # std_msgs/String, JSON, latched: what a motion of the arm's own is doing
 SUPERVISOR = "/rlaas/supervisor"  # std_msgs/String, JSON, latched
+EVENTS = "/rlaas/events"  # std_msgs/String, JSON: one intervention of supervisor or watchdog each
+SETPOINTS = "/rlaas/setpoints"  # std_msgs/Float64MultiArray: positions and velocities, from supervisor to watchdog
+WATCHDOG = "/rlaas/watchdog"  # std_msgs/String, JSON, latched, with liveliness
+RECORDER = "/rlaas/recorder"  # std_msgs/String, JSON, latched, with liveliness
 SCORE = "/virtual_arm/score"  # std_msgs/String, JSON, latched
 NEXT_PART = "/virtual_arm/next_part"  # std_srvs/Trigger
-RESET = "/supervisor/reset"  # std_srvs/Trigger
+RESET = "/supervisor/reset"  # std_srvs/Trigger: the watchdog, too
+WATCHDOG_RESET = "/watchdog/reset"  # std_srvs/Trigger
 POLICY_NODE = "rlaas_policy"
 BASE_FRAME, WRIST_FRAME = "base_link", "tool0"

@@ -1,6 +1,7 @@
 """Real time without drift: which ticks are due."""
 
 CATCH_UP_S = 0.2
+LATE_TICKS = 3  # setpoints that come later than that are not caught up with: they would jump
 
 
 class Pace:

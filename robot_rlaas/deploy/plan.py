@@ -8,9 +8,12 @@ from robot_rlaas.bundle import Bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile, load_hardware, load_plant
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.capsules import Capsules
+from robot_rlaas.control.envelope import Tightest, envelope_of, tightest
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
+from robot_rlaas.deploy.arm import arm_of
 from robot_rlaas.files import write_json
 
 ARMS = ("virtual", "real")
@@ -18,18 +21,23 @@ OVERHEAD_S = 15.0  # of one attempt beyond its timeout: lift, home, zero the wre
 
 
 class Process(NamedTuple):
-    """One process: `python -m module --params <file with params>` under these additions to the environment."""
+    """One process: `python -m module --params <file with params>` under these additions to the environment.
+
+    `ros_args` are those of any ROS node: "-r", "/from:=/to" and so on.
+    """
 
     name: str
     module: str
     params: dict[str, Any]
     environment: dict[str, str]
+    ros_args: tuple[str, ...] = ()
 
     def argv(self, out: Path) -> list[str]:
         """The command line; writes the parameter file under `out`."""
         file = out / "params" / f"{self.name}.json"
         write_json(file, self.params)
-        return [sys.executable, "-m", self.module, "--params", str(file)]
+        ros_args = ("--ros-args", *self.ros_args) if self.ros_args else ()
+        return [sys.executable, "-m", self.module, "--params", str(file), *ros_args]
 
 
 class Station(NamedTuple):
@@ -38,18 +46,38 @@ class Station(NamedTuple):
     Attributes:
         cell: the cell.
         chain, envelope: from a bundle or from a workcell.
+        capsules: the arm's shape, from there too; None where it is not known.
         bundle_sha256: for the log; empty without a bundle.
+        origin: who vouches for the bundle, in words, for the log.
     """
 
     cell: CellSpec
     chain: SerialChain
     envelope: Envelope
     bundle_sha256: str = ""
+    origin: str = ""
+    capsules: Capsules | None = None
 
     @property
     def profile(self) -> HardwareProfile:
         """The hardware profile that the cell names."""
         return load_hardware(self.cell.robot.hardware)
+
+    @property
+    def limits(self) -> Tightest:
+        """What hardware profile and cell, as they are here, and the bundle allow together.
+
+        Raises:
+            InputError: if profile and bundle are not of the same joints.
+        """
+        profile, joints = self.profile, self.chain.joints
+        if set(profile.joints) != set(joints):
+            raise InputError(
+                f"the hardware profile '{self.cell.robot.hardware}' has joints {list(profile.joints)}; "
+                f"the bundle drives {list(joints)}",
+            )
+        here = envelope_of(self.cell, profile.ordered(joints), self.chain, self.envelope.guarded_m)
+        return tightest(("hardware profile and cell", here), ("bundle", self.envelope))
 
 
 def environment(domain_id: int | None) -> dict[str, str]:
@@ -65,7 +93,7 @@ def environment(domain_id: int | None) -> dict[str, str]:
 def arm_processes(
     station: Station, out: Path, *, arm: str, plant: str, seed: int, domain_id: int | None
 ) -> tuple[Process, ...]:
-    """The virtual arm (unless `arm` is "real"), the supervisor and the recorder.
+    """The virtual arm (unless `arm` is "real"), the watchdog, the supervisor and the recorder.
 
     Args:
         station: what they must know.
@@ -76,7 +104,7 @@ def arm_processes(
         domain_id: ROS domain, for a virtual arm; None takes the environment as it is.
 
     Raises:
-        InputError: on an unknown arm, plant or hardware profile.
+        InputError: on an unknown arm, plant or hardware profile, or one of another arm.
     """
     if arm not in ARMS:
         raise InputError(f"'{arm}' is no arm; allowed: {', '.join(ARMS)}")
@@ -91,17 +119,28 @@ def arm_processes(
         "seed": seed,
         "score_file": str(out / "score.json"),
     }
+    limits, joints = station.limits, station.chain.joints
     supervisor = {
         "chain": station.chain.to_json(),
-        "envelope": station.envelope.to_json(),
+        "envelope": limits.envelope.to_json(),
+        "arm": arm_of(profile, joints, station.capsules).to_json(),
+        "limits": {"origin": limits.origin, **limits.envelope.to_json()},
         "period_s": cell.period_s,
         "command_rate_hz": profile.command_rate_hz,
         "topics": topics,
         "hardware": cell.robot.hardware,
         "counts_file": str(out / "supervisor.json"),
     }
+    watchdog = {
+        "joints": list(joints),
+        "controller_joints": list(profile.joints),
+        "envelope": limits.envelope.to_json(),
+        "command_rate_hz": profile.command_rate_hz,
+        "topics": topics,
+    }
     processes = (
         Process("virtual_arm", "robot_rlaas.deploy.ros.virtual_arm_node", virtual_arm, env),
+        Process("watchdog", "robot_rlaas.deploy.ros.watchdog_node", watchdog, env),
         Process("supervisor", "robot_rlaas.deploy.ros.supervisor_node", supervisor, env),
         Process("recorder", "robot_rlaas.deploy.ros.recorder_node", _recorder(station, profile, out), env),
     )
@@ -114,18 +153,22 @@ def plan(
     """All processes of a deployment, in the order to start them in. See `arm_processes` for the arguments.
 
     The policy's node waits to be configured and activated, which the last process, the conductor, does.
+
+    Raises:
+        InputError: as `arm_processes`, and for a bundle that nobody vouches for.
     """
     if attempts < 1:
         raise InputError(f"{attempts} attempts: at least one")
-    station = Station(bundle.cell, bundle.chain, bundle.envelope, bundle.sha256)
+    if not bundle.origin.accepted:
+        raise InputError("it was not asked who vouches for this bundle", file=bundle.path, fix="load it with a Trust")
+    parts = (bundle.cell, bundle.chain, bundle.envelope, bundle.sha256, str(bundle.origin), bundle.capsules)
+    station = Station(*parts)
     profile, env = station.profile, environment(domain_id)
-    if set(profile.joints) != set(bundle.chain.joints):
-        raise InputError(
-            f"the hardware profile '{bundle.cell.robot.hardware}' has joints {list(profile.joints)}; "
-            f"the bundle drives {list(bundle.chain.joints)}",
-        )
     policy = {
         "bundle": str(bundle.path.resolve()),
+        "bundle_sha256": bundle.sha256,
+        "origin": str(bundle.origin),
+        "envelope": station.limits.envelope.to_json(),
         "attempts": attempts,
         "joints": list(bundle.chain.joints),
         "period_s": bundle.cell.period_s,
@@ -156,11 +199,14 @@ def _recorder(station: Station, profile: HardwareProfile, out: Path) -> dict[str
             topics.command: {"type": "std_msgs/msg/Float64MultiArray", "qos": "reliable"},
             names.TARGET: {"type": "trajectory_msgs/msg/JointTrajectory", "qos": "reliable"},
             names.PLATE: {"type": "geometry_msgs/msg/PoseStamped", "qos": "latched"},
+            names.MOTION: {"type": "std_msgs/msg/String", "qos": "latched"},
+            names.EVENTS: {"type": "std_msgs/msg/String", "qos": "reliable"},
         },
         "metadata": {
             "cell": station.cell.name,
             "cell_hash": station.cell.hash,
             "bundle_sha256": station.bundle_sha256,
+            "bundle_origin": station.origin,
             "hardware": station.cell.robot.hardware,
         },
     }

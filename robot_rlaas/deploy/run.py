@@ -13,14 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robot_rlaas.bundle import load_bundle
+from robot_rlaas.bundle import Trust, load_bundle
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.deploy.plan import Process, plan
 from robot_rlaas.files import write_json
 
 STOP_S = 5.0
+LOOK_S = 0.1  # how often it is looked whether all processes live
 RESULTS = ("deployment.json", "score.json", "supervisor.json", "policy.json")
-STOP_ORDER = ("conductor", "policy", "supervisor", "virtual_arm", "recorder")
+STOP_ORDER = ("conductor", "policy", "supervisor", "watchdog", "virtual_arm", "recorder")
 
 
 class DeploymentError(StageError):
@@ -42,6 +43,10 @@ class Deployment(NamedTuple):
         arm, plant, seed, domain_id: as asked for.
         cell, cell_hash, bundle_sha256: what was deployed.
         log: the MCAP file.
+        origin: who vouches for the bundle, in words.
+        trusted: whether that is somebody who is trusted here.
+        domain: how far what the policy saw was from what it was qualified on: `inside.Inside.told`; None where the
+            bundle does not know.
     """
 
     attempts: tuple[dict[str, Any], ...]
@@ -59,12 +64,16 @@ class Deployment(NamedTuple):
     cell_hash: str
     bundle_sha256: str
     log: str
+    origin: str = ""
+    trusted: bool = False
+    domain: dict[str, Any] | None = None
 
 
 def deploy(
     bundle: Path,
     out: Path,
     *,
+    trust: Trust,
     attempts: int = 10,
     plant: str = "ur5e_worn",
     arm: str = "virtual",
@@ -75,7 +84,8 @@ def deploy(
     """Let a bundle drive an arm over ROS 2.
 
     Args:
-        bundle: the bundle's directory.
+        bundle: a directory or a .zip.
+        trust: whose bundles may drive an arm.
         out: gets deployment.json, log.mcap, score.json, supervisor.json, policy.json and the processes' own logs.
         attempts: how many parts.
         plant: how the virtual arm differs from the nominal one; a name or a path.
@@ -92,10 +102,11 @@ def deploy(
     require_ros()
     if domain_id is None and arm == "virtual":
         domain_id = random.SystemRandom().randint(1, 100)
-    out, loaded = Path(out), load_bundle(bundle)
+    out, loaded = Path(out), load_bundle(bundle, trust)
     processes = plan(loaded, out, attempts=attempts, arm=arm, plant=plant, seed=seed, domain_id=domain_id)
     for name in RESULTS:
         (out / name).unlink(missing_ok=True)
+    on_event(f"bundle {loaded.manifest['name']}: {loaded.origin}")
     start = time.monotonic()
     with started(processes, out) as running:
         follow(running, out, on_event)
@@ -118,6 +129,9 @@ def deploy(
         cell_hash=loaded.cell.hash,
         bundle_sha256=loaded.sha256,
         log=str(out / "log.mcap"),
+        origin=str(loaded.origin),
+        trusted=bool(loaded.origin.name),
+        domain=policy["domain"],
     )
     write_json(out / "deployment.json", deployment._asdict())
     return deployment
@@ -168,7 +182,7 @@ def follow(running: dict[str, subprocess.Popen[bytes]], out: Path, on_event: Cal
     assert conductor.stdout is not None
     pending, last = b"", ""
     while True:
-        if select.select([conductor.stdout], [], [], 0.5)[0]:
+        if select.select([conductor.stdout], [], [], LOOK_S)[0]:
             content = os.read(conductor.stdout.fileno(), 4096)
             if not content:
                 break

@@ -2,26 +2,35 @@
 
 It plays targets at its own clock. A control period is a whole number of ticks; the setpoints within it come from
 `control.interpolate`, so the limits that `control.safety` enforces on targets hold for every setpoint. Without a new
-target the last one is repeated, which is a smooth stop. It holds no ROS object and reads no clock: time is given to it.
+target the last one is repeated, which is a smooth stop; where something is wrong, every joint brakes at once as hard as
+it may. It holds no ROS object and reads no clock: time is given to it.
+
+What stops the arm stands in `senses` and `stops`, what changes its targets in `control.safety` and `clearance`. Every
+intervention is an event of the journal. Limits are given once: nothing can widen them while it runs.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from statistics import median
 
 import numpy as np
 
-from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.control.kinematics import SerialChain
-from robot_rlaas.control.safety import Envelope, filter_target
+from robot_rlaas.control.safety import Envelope
+from robot_rlaas.deploy.arm import UNKNOWN, Arm
+from robot_rlaas.deploy.arrivals import Arrival, refusal
 from robot_rlaas.deploy.counts import Counts
+from robot_rlaas.deploy.events import Event, Journal
+from robot_rlaas.deploy.limited import Limiter
+from robot_rlaas.deploy.pace import LATE_TICKS
+from robot_rlaas.deploy.player import STILL_RAD, Player
+from robot_rlaas.deploy.senses import Senses, Trouble
+from robot_rlaas.deploy.stops import Stops
 
-STALE_PERIODS = 3
-FUTURE_S = 0.1
-DEADMAN_PERIODS = 3
-SENSOR_LOST_S = 0.5
+DEADMAN_PERIODS, DEADMAN_S = 3, 0.1  # so many, and no sooner than that
 MARGIN_S = (0.005, 0.020)  # how early before its period a target should arrive
-STILL_RAD = 1e-6
+NONSENSE = ("not_finite", "shape", "names", "future", "stale", "jump")  # whoever sends that is not waited for
 FOREIGN_RAD = 0.05  # further than this from the last target, somebody else has moved the arm
 
 
@@ -33,50 +42,91 @@ class Supervisor:
         envelope: what the safety filter enforces, and the force that stops the arm.
         period_s: between two targets.
         tick_s: between two setpoints; call `tick` once per tick.
+        arm: what else is known of it.
     """
 
-    def __init__(self, chain: SerialChain, envelope: Envelope, period_s: float, tick_s: float) -> None:
+    def __init__(
+        self, chain: SerialChain, envelope: Envelope, period_s: float, tick_s: float, arm: Arm = UNKNOWN
+    ) -> None:
         self.chain, self.envelope = chain, envelope
         self.period_s, self.tick_s = period_s, tick_s
-        self.counts = Counts(chain.joints)
-        self.latched: str | None = None
-        self._measured = np.zeros(len(chain.joints))
-        self._heard_s = {"joint_states": -np.inf, "wrench": -np.inf}
-        self._zero_N, self._zero_count = np.zeros(3), 0
-        self._targets: np.ndarray | None = None  # (3, k), oldest first
+        self.counts, self.journal = Counts(chain.joints), Journal()
+        self._senses = Senses(chain.joints, envelope.force_N, arm.torque_Nm, arm.quiet_s)
+        self._stops = Stops(self.counts, self.journal)
+        self._limiter = Limiter(chain, envelope, period_s, arm.capsules, self.counts, self.journal)
+        self._player = Player(envelope.acceleration_rad_s2, arm.jerk_rad_s3, tick_s)
         self._pending: np.ndarray | None = None
-        self._pending_s = 0.0
+        self._pending_s, self._sent_ns = 0.0, 0
         self._ticks = max(1, round(period_s / tick_s))
-        self._step, self._length = 0, self._ticks  # ticks played of the present period, and its length
-        self._last_tick_s = 0.0
-        self._streaming, self._moving, self._silent = False, False, 0
+        self._patience = max(DEADMAN_PERIODS, math.ceil(DEADMAN_S / period_s))
+        self._awake_s = np.inf
+        self._streaming, self._moving, self._silent, self._refused = False, False, 0, ""
         self._margins_s: deque[float] = deque(maxlen=5)
-        still = np.zeros((1, len(chain.joints)))
-        filter_target(chain, envelope, period_s, still, still, still)  # its first call imports for a second
 
-    def measure(self, names: Sequence[str], position_rad: Sequence[float], now_s: float) -> None:
-        """Take in measured joint angles, in any order and with other joints among them."""
-        at = dict(zip(names, position_rad))
-        try:
-            measured = np.array([at[name] for name in self.chain.joints])
-        except KeyError:
-            return
-        if np.isfinite(measured).all():
-            self._measured, self._heard_s["joint_states"] = measured, now_s
+    @property
+    def latched(self) -> str | None:
+        """The cause of the stop that somebody has to reset, or None."""
+        return self._stops.latched
 
-    def feel(self, force_N: Sequence[float], now_s: float) -> None:
-        """Take in a wrist force (3,). The mean of what it read before the first target is its zero."""
-        self._heard_s["wrench"] = now_s
-        if self._targets is None:
-            self._zero_count += 1
-            self._zero_N += (np.asarray(force_N) - self._zero_N) / self._zero_count
-            return
-        force = float(np.linalg.norm(np.asarray(force_N) - self._zero_N))
-        self.counts.peak_force_N = max(self.counts.peak_force_N, force)
-        if not force <= self.envelope.force_N:  # a NaN stops the arm too
-            self._latch("force_stop")
+    @property
+    def held(self) -> str | None:
+        """The cause of the hold that will end by itself, or None."""
+        return self._stops.held
 
-    def receive(self, names: Sequence[str], position_rad: Sequence[float], age_s: float, now_s: float) -> str | None:
+    @property
+    def why(self) -> str:
+        """What the arm stands for, in one line; empty while it may move."""
+        return self._stops.why
+
+    @property
+    def leads(self) -> bool:
+        """Targets come at the rate of ticks: each makes a tick of its own as soon as it is there."""
+        return self._ticks == 1
+
+    @property
+    def at_rest(self) -> bool:
+        """The setpoint does not move any more."""
+        return self._player.at_rest
+
+    @property
+    def velocity_rad_s(self) -> np.ndarray:
+        """(k,) how fast the setpoint of the last tick moves."""
+        return self._player.velocity_rad_s
+
+    def measure(
+        self,
+        names: Sequence[str],
+        position_rad: Sequence[float],
+        now_s: float,
+        torque_Nm: Sequence[float] = (),
+        age_s: float = 0.0,
+        sent_ns: int | None = None,
+    ) -> None:
+        """Take in measured joint angles, and torques, in any order and with other joints among them.
+
+        Args:
+            names: of the joints.
+            position_rad: their angles.
+            now_s: time of arrival, on the clock of `tick`.
+            torque_Nm: as many as there are names, or none.
+            age_s: how old the message's stamp is on arrival.
+            sent_ns: that stamp.
+        """
+        self._senses.measure(names, position_rad, now_s, torque_Nm, age_s, sent_ns)
+
+    def feel(self, wrench: Sequence[float], now_s: float, age_s: float = 0.0, sent_ns: int | None = None) -> None:
+        """Take in a wrist force and torque, (6,) or (3,). What it reads before the first target is its zero."""
+        self._senses.feel(wrench, now_s, self._player.targets is None, age_s, sent_ns)
+        self.counts.peak_force_N = self._senses.peak_force_N
+
+    def receive(
+        self,
+        names: Sequence[str],
+        position_rad: Sequence[float],
+        age_s: float,
+        now_s: float,
+        sent_ns: int | None = None,
+    ) -> str | None:
         """Take in a target.
 
         Args:
@@ -84,138 +134,163 @@ class Supervisor:
             position_rad: where they shall be at the end of the coming period.
             age_s: how old its stamp is on arrival.
             now_s: time of arrival, on the clock of `tick`.
+            sent_ns: its stamp.
 
         Returns:
-            Why it was not taken, one of counts.REJECTIONS or "latched", or None if it was.
+            Why it was not taken, one of counts.REJECTIONS, "latched" or "held", or None if it was.
         """
+        self._wake(now_s)
         self.counts.targets += 1
         if self.latched:
             self.counts.ignored_while_latched += 1
             return "latched"
-        reason = self._reason(names, position_rad, age_s, now_s)
-        if reason:
-            self.counts.rejected[reason] += 1
-            return reason
-        self.counts.worst_latency_s = max(self.counts.worst_latency_s, age_s)
-        if self._targets is None or (self._resting and np.abs(self._targets[2] - self._measured).max() > FOREIGN_RAD):
-            self._targets = np.tile(self._measured, (3, 1))
-        if self._streaming:
-            self._margins_s.append(self._margin(now_s))
-        before = self._targets[2]
-        if self._pending is not None:
-            before, self.counts.superseded = self._pending, self.counts.superseded + 1
-        at = dict(zip(names, position_rad))
-        self._pending, self._pending_s = np.array([at[name] for name in self.chain.joints], dtype=float), now_s
-        self._moving = bool(np.abs(self._pending - before).max() > STILL_RAD)  # the same target again is a hold
+        targets = self._player.targets
+        begins = targets is None or self._foreign
+        base = self._senses.measured if begins or targets is None else targets[2]
+        ready = self._senses.ready(now_s)
+        since_ns = self._sent_ns if self._streaming else 0
+        arrival = Arrival(names, position_rad, age_s, sent_ns, since_ns)
+        refused = refusal(arrival, self.chain.joints, base, self.envelope.speed_rad_s, self.period_s, ready)
+        if refused is not None:
+            self.counts.rejected[refused.cause] += 1
+            self.journal.note(refused, now_s)
+            self._refused = refused.cause
+            if refused.cause in NONSENSE:
+                self._player.brake()
+            return refused.cause
+        if self.held:
+            self.counts.ignored_while_held += 1
+            return "held"
+        if begins:
+            self._player.stand(base)
+        self._accept(np.array(arrival.ordered(self.chain.joints)), age_s, now_s, sent_ns)
         return None
+
+    def fault(self, cause: str, text: str, now_s: float) -> None:
+        """Latch a stop for what somebody else found."""
+        if self._stops.update(Trouble(cause, text), now_s):
+            self.halt()
+
+    def halt(self) -> None:
+        """Brake, and forget the stream: within a moment the arm is at rest."""
+        self._player.brake()
+        self._end_stream()
 
     def tick(self, now_s: float) -> np.ndarray | None:
-        """The setpoint (k,) to send at `now_s`, or None as long as there was no target."""
-        if self._targets is None:
-            return None
-        self._last_tick_s = now_s
-        if self._streaming and now_s - min(self._heard_s.values()) > SENSOR_LOST_S:
-            self._latch("sensor_lost")
-        if self._step == 0:
-            if self._resting and not self._due(now_s):
-                return self._targets[2]
-            self._next_period()
-        self._step += 1
-        before, last, now = self._targets
-        result = setpoint((before, last, now), self._step / self._length)
-        self._step %= self._length
-        return result
+        """The setpoint (k,) to send at `now_s`, or None while there is nothing to send.
 
-    def reset(self) -> str:
+        There is nothing before the first target, nor at rest once somebody else has moved the arm: it would jump back.
+        """
+        self._wake(now_s)
+        active = self._streaming or not self.at_rest or self._stops.standing
+        if self._stops.update(self._senses.trouble(now_s) if active else None, now_s):
+            self.halt()
+        position = self._next_setpoint(now_s)
+        if position is not None:
+            self._senses.sent(now_s, position)
+        return position
+
+    def reset(self, now_s: float = 0.0) -> str:
         """Unlatch a stop -> what was latched, or "nothing". The zero of the force is kept."""
-        was, self.latched = self.latched, None
-        return was or "nothing"
+        return self._stops.reset(now_s)
 
     @property
-    def _resting(self) -> bool:
-        """Nothing streams and the setpoint has come to rest: a period may begin at any tick."""
-        if self._streaming or self._targets is None:
+    def _foreign(self) -> bool:
+        """At rest, and somebody else has moved the arm since."""
+        targets = self._player.targets
+        if targets is None or self._streaming or not self.at_rest:
             return False
-        return bool(np.ptp(self._targets, axis=0).max() < STILL_RAD)
+        return bool(np.abs(targets[2] - self._senses.measured).max() > FOREIGN_RAD)
+
+    def _accept(self, target: np.ndarray, age_s: float, now_s: float, sent_ns: int | None) -> None:
+        assert self._player.targets is not None
+        self.counts.worst_latency_s = max(self.counts.worst_latency_s, age_s)
+        if self._streaming:
+            early_s = self._player.boundary_s - now_s  # wrapped to half a period either way: negative is late
+            self._margins_s.append((early_s + self.period_s / 2) % self.period_s - self.period_s / 2)
+        elif self.at_rest:
+            self._senses.begin()
+        before = self._player.targets[2]
+        if self._pending is not None:
+            before, self.counts.superseded = self._pending, self.counts.superseded + 1
+        self._pending, self._pending_s, self._sent_ns, self._refused = target, now_s, sent_ns or 0, ""
+        self._moving = bool(np.abs(target - before).max() > STILL_RAD)  # the same target again is a hold
+
+    def _next_setpoint(self, now_s: float) -> np.ndarray | None:
+        if self._player.targets is None:
+            return None
+        if not self._player.braking and not self._player.ticks_left:
+            if not self._streaming and self.at_rest and not self._due(now_s):
+                return None if self._foreign else self._player.rest(now_s)
+            self._next_period(now_s)
+        return self._player.play(now_s)
+
+    def _wake(self, now_s: float) -> None:
+        """Notice when this process did not run for a while: by the same rule, the watchdog has braked the arm."""
+        gap_s, self._awake_s = now_s - self._awake_s, now_s
+        if gap_s <= (LATE_TICKS + 0.5) * self.tick_s:
+            return
+        self._senses.excuse(gap_s)
+        if self.at_rest:
+            return
+        self._player.brake()
+        self.counts.late_stops += 1
+        text = "the supervisor came late: the machine is too busy"
+        self.journal.note(Event("braked", "late", text, "", gap_s, LATE_TICKS * self.tick_s, "s"), now_s)
 
     def _due(self, now_s: float) -> bool:
-        return self._pending is not None and now_s - self._pending_s >= MARGIN_S[0]
+        return self._pending is not None and (self.leads or now_s - self._pending_s >= MARGIN_S[0])
 
-    def _margin(self, now_s: float) -> float:
-        """Time from an arrival to the next period, wrapped to half a period either way: negative is late."""
-        played = self._step or self._length
-        boundary_s = self._last_tick_s + (self._length - played + 1) * self.tick_s
-        return (boundary_s - now_s + self.period_s / 2) % self.period_s - self.period_s / 2
-
-    def _reason(self, names: Sequence[str], position_rad: Sequence[float], age_s: float, now_s: float) -> str | None:
-        if len(names) != len(position_rad) or len(names) != len(self.chain.joints):
-            return "shape"
-        if set(names) != set(self.chain.joints):
-            return "names"
-        if not np.isfinite(position_rad).all():
-            return "not_finite"
-        if not age_s <= STALE_PERIODS * self.period_s:
-            return "stale"
-        if age_s < -FUTURE_S:
-            return "future"
-        if now_s - min(self._heard_s.values()) > SENSOR_LOST_S:
-            return "not_ready"
-        return None
-
-    def _next_period(self) -> None:
+    def _next_period(self, now_s: float) -> None:
         """Choose the target of the coming period, make it safe, and set the period's length."""
-        assert self._targets is not None
-        last, step = self._targets[2], self._targets[2] - self._targets[1]
         wanted, self._pending = self._pending, None
-        self._length = self._ticks
+        ticks = self._ticks
         if wanted is None:
-            self._silence()
+            self._silence(now_s)
         else:
             self.counts.missed_periods += self._silent
             self._silent, self._streaming = 0, True
-            self._follow_clock()
+            ticks = self._following()
         self.counts.periods += self._streaming
-        aim = last if wanted is None else wanted
-        safe = filter_target(self.chain, self.envelope, self.period_s, last[None], step[None], aim[None])
-        if wanted is not None and safe.limited[0].any():
-            self.counts.limit(safe.limited[0], safe.target_rad[0] - wanted)
-        if wanted is not None and safe.blocked[0]:
-            self.counts.blocked += 1
-        self._targets = np.concatenate([self._targets[1:], safe.target_rad])
+        self._player.begin(self._safe(wanted, now_s), ticks)
 
-    def _silence(self) -> None:
+    def _safe(self, wanted: np.ndarray | None, now_s: float) -> np.ndarray:
+        """The target that is taken for the wanted one, or for none."""
+        player = self._player
+        assert player.targets is not None
+        last, step = player.targets[2], player.targets[2] - player.targets[1]
+        if wanted is None:
+            return self._limiter.rest(last, step)
+        target, limited = self._limiter.safe(last, step, wanted, player.behind, now_s)
+        player.behind &= limited
+        return target
+
+    def _silence(self, now_s: float) -> None:
         """A period without a target. Targets that cease at rest are an end, in motion a fault."""
         if not self._streaming:
             return
-        self._silent += 1
-        if self._silent < DEADMAN_PERIODS:
+        self._silent, self._player.behind = self._silent + 1, True
+        if self._silent < self._patience:
             return
         if self._moving:
             self.counts.deadman += 1
             self.counts.missed_periods += self._silent
+            text = f"every target is refused: {self._refused}" if self._refused else "the policy is silent in motion"
+            silent_s, allowed_s = self._silent * self.period_s, (self._patience - 1) * self.period_s
+            self.journal.note(Event("braked", "deadman", text, "", silent_s, allowed_s, "s"), now_s)
         self._end_stream()
 
-    def _follow_clock(self) -> None:
-        """Shift by one tick when targets keep arriving too close to their period, or, at rest, too early for it."""
-        if len(self._margins_s) < (self._margins_s.maxlen or 0):
-            return
-        middle = median(self._margins_s)
-        if middle < MARGIN_S[0]:
-            self._length = self._ticks + 1
-        elif middle > MARGIN_S[1] and not self._moving and self._ticks > 1:
-            self._length = self._ticks - 1
-        else:
-            return
+    def _following(self) -> int:
+        """The period's ticks: one more when targets keep coming too close to it; one less, at rest, when too early."""
+        middle = median(self._margins_s) if len(self._margins_s) == self._margins_s.maxlen else MARGIN_S[0]
+        shift = 1 if middle < MARGIN_S[0] else -1 if middle > MARGIN_S[1] and not self._moving else 0
+        if self.leads or not shift:
+            return self._ticks
         self.counts.clock_shifts += 1
         self._margins_s.clear()
-
-    def _latch(self, reason: str) -> None:
-        if self.latched is None:
-            self.latched = reason
-            self.counts.stops[reason] += 1
-            self._end_stream()
+        return self._ticks + shift
 
     def _end_stream(self) -> None:
-        self._pending, self._silent = None, 0
+        self._pending, self._silent, self._refused = None, 0, ""
         self._streaming = self._moving = False
         self._margins_s.clear()

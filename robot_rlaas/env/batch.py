@@ -1,15 +1,19 @@
 """The environment: many episodes of one cell at once, each reset as soon as it ends."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ACTION_AXES, ToolController, ToolState
 from robot_rlaas.control.kinematics import Pose, tool_pose
 from robot_rlaas.control.safety import inside_keep_out
-from robot_rlaas.env.reward import force_cost, reward_terms, sustained_cost
+from robot_rlaas.env.gauges import Gauges, Reading
+from robot_rlaas.env.reward import force_cost, reward_terms
 from robot_rlaas.env.task import Look, View, poses, put
 from robot_rlaas.env.tasks import task_of
 from robot_rlaas.sim.backend import Backend, Physics
@@ -32,7 +36,7 @@ class Outcome(NamedTuple):
         reward: sum of rewards.
         stage_s: when each of the task's stages but the first was first reached; infinite for a stage that never was.
         peak_at_s: end of the control period with the largest contact force; zero without contact.
-        pressed_s: the longest time on end with more force than the cell allows for long.
+        figures: what the cell's further limits are about, by their `figure`; see `cell.limits`.
     """
 
     episode: int
@@ -45,7 +49,7 @@ class Outcome(NamedTuple):
     reward: float
     stage_s: tuple[float, ...]
     peak_at_s: float
-    pressed_s: float = 0.0
+    figures: Mapping[str, float] = MappingProxyType({})
 
 
 class Step(NamedTuple):
@@ -97,12 +101,12 @@ class BatchEnv:
         self.task = task_of(cell, n)
         self.contract = self.task.contract
         self.controller = ToolController(workcell.chain, cell.control, workcell.envelope, n, self.task.upright)
+        self._gauges = Gauges(cell, workcell.chain, workcell.envelope, n)
         self.seeds, self._beyond, self._next, self._restart = seeds, beyond, first_episode, restart
         self._home = np.deg2rad(np.array(cell.robot.home_deg))
         self.episode = np.zeros(n, dtype=np.int64)
         self._steps = np.zeros(n, dtype=np.int64)
         self._peak, self._peak_at_s, self._return = np.zeros(n), np.zeros(n), np.zeros(n)
-        self._pressing, self._pressed = np.zeros(n), np.zeros(n)
         self._keep_out, self._stage = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
         self._stage_s = np.full((n, len(self.task.stages) - 1), np.inf)
         self._tare, self._last_action = np.zeros((n, 6)), np.zeros((n, self.contract.action_size))
@@ -132,13 +136,13 @@ class BatchEnv:
         opening = np.concatenate([0.5 + 0.5 * grip, self.task.machines], axis=1)
         physics = self.backend.step(self.controller.setpoints(self.backend.substeps), opening)
         self._steps += 1
+        charged = self._gauges.costs()
         tool, keep_out, look = self._look(np.arange(self.nsim), physics)
         self._tool, observation = tool, self.contract.pack(look.features)
         peak = np.maximum(self._peak, physics.contact_N)
-        pressed = self._press(physics.contact_N)
-        terms = self._reward(look, keep_out, peak, pressed)
+        terms = self._reward(look, keep_out, peak, charged)
         reward = np.sum(list(terms.values()), axis=0)
-        self._note(look, keep_out, peak, pressed, reward)
+        self._note(look, keep_out, peak, reward)
         timeout = self._steps >= self.cell.horizon
         ended = np.logical_or(look.done, look.failed)
         done = ended | timeout | physics.bad
@@ -149,6 +153,13 @@ class BatchEnv:
             self.observation = observation.copy()
             self._begin(rows)
         return Step(self.observation, reward, terms, done, done & ~ended, observation, outcomes, rows)
+
+    def tell(self, policy: Policy) -> None:
+        """Let a policy that is told the truth, such as the expert of a cell whose plate nobody observes, look in here.
+
+        Whoever runs a policy in an environment calls this first. To other policies it does nothing.
+        """
+        getattr(policy, "watch", lambda env: None)(self)
 
     @property
     def draw(self) -> Draw:
@@ -172,7 +183,6 @@ class BatchEnv:
         self.controller.reset(q, ids)
         self._steps[ids], self._stage[ids], self._keep_out[ids] = 0, 0, False
         self._peak[ids] = self._peak_at_s[ids] = self._return[ids] = 0.0
-        self._pressing[ids] = self._pressed[ids] = 0.0
         self._stage_s[ids] = np.inf
         self._tare[ids], self._last_action[ids] = physics.wrench, 0.0
         tool, _, look = self._look(ids, physics)
@@ -190,30 +200,26 @@ class BatchEnv:
         tool = self.controller.state_at(Pose(both.R[:count], both.p[:count]), ids)
         true_tool = Pose(both.R[count:], both.p[count:])
         wrench = self._tare[ids] - physics.wrench + d.wrench_noise[ids, steps]
+        read = self._gauges.read if steps.any() else self._gauges.begin
+        read(ids, Reading(physics.forces_N, physics.touch_N, physics.q_rad, true_tool))
         envelope = self.workcell.envelope
         look = self.task.look(View(ids, tool, wrench, self._last_action[ids], steps, true_tool, physics, envelope))
         return tool, inside_keep_out(envelope, true_tool) | look.trespass, look
 
-    def _press(self, contact_N: np.ndarray) -> np.ndarray:
-        """(n,) the longest time on end, s, that each episode has pressed harder than the cell allows for long."""
-        long = self.cell.requirements.sustained_force
-        if long is not None:
-            self._pressing = np.where(contact_N > long.force_N, self._pressing + self.cell.period_s, 0.0)
-        return np.maximum(self._pressed, self._pressing)
-
-    def _reward(self, look: Look, keep_out: np.ndarray, peak: np.ndarray, pressed: np.ndarray) -> dict[str, np.ndarray]:
+    def _reward(
+        self, look: Look, keep_out: np.ndarray, peak: np.ndarray, charged: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """`charged`: what the further limits had cost before this period."""
         force = force_cost(self.cell, peak) - force_cost(self.cell, self._peak)
-        sustained = sustained_cost(self.cell, pressed) - sustained_cost(self.cell, self._pressed)
+        further = {name: cost - charged[name] for name, cost in self._gauges.costs().items()}
         change = look.potential - self._potential
         self._potential = look.potential
-        return reward_terms(change, force, sustained, look.done, keep_out, self._last_action)
+        return reward_terms(change, force, further, look.done, keep_out, self._last_action)
 
-    def _note(
-        self, look: Look, keep_out: np.ndarray, peak: np.ndarray, pressed: np.ndarray, reward: np.ndarray
-    ) -> None:
+    def _note(self, look: Look, keep_out: np.ndarray, peak: np.ndarray, reward: np.ndarray) -> None:
         time_s = self._steps * self.cell.period_s
         self._peak_at_s = np.where(peak > self._peak, time_s, self._peak_at_s)
-        self._peak, self._pressed = peak, pressed
+        self._peak = peak
         self._keep_out |= keep_out
         self._stage = np.maximum(self._stage, look.stage)
         reached = self._stage[:, None] > np.arange(self._stage_s.shape[1])
@@ -233,5 +239,5 @@ class BatchEnv:
             reward=float(self._return[row]),
             stage_s=tuple(self._stage_s[row].tolist()),
             peak_at_s=float(self._peak_at_s[row]),
-            pressed_s=float(self._pressed[row]),
+            figures=self._gauges.of(row),
         )

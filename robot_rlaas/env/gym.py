@@ -1,6 +1,5 @@
 """A cell as Gymnasium sees it: one episode at a time, or many side by side."""
 
-from contextlib import ExitStack
 from typing import Any, Literal
 
 import gymnasium
@@ -13,16 +12,17 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.env.batch import BatchEnv, Outcome, Step
-from robot_rlaas.env.spaces import contract_spaces
+from robot_rlaas.env.pictures import Film, Observation, Sight
+from robot_rlaas.env.spaces import action_space, observation_space
+from robot_rlaas.sim.backends import CPU, seeing_backend_of
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
-from robot_rlaas.sim.render import Renderer
 
 Info = dict[str, Any]
 Camera = Literal["cell", "close"]
 
 
-class CellEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+class CellEnv(gymnasium.Env[Observation, np.ndarray]):
     """One arm in its cell, one episode at a time.
 
     Episode n of a seed is the same bits here, in row n of a `CellVectorEnv` and in a `BatchEnv`. `reset(seed=s)` starts
@@ -37,8 +37,10 @@ class CellEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         cell: a shipped name, the path of a cell file, or a loaded cell.
         render_mode: "rgb_array" for pictures from `render`.
         space: what the episodes are for, a name of `cell.seeds.Space`.
-        camera: which one draws: the whole cell, or close to the task.
+        camera: which one draws for `render`: the whole cell, or close to the task.
         size_px: (width, height) of its pictures.
+        cameras: observe what the cell's own cameras see. The observation then is a dict: the vector under "state", and
+            under each camera's name its picture (height, width, 3), uint8. Without, nothing is drawn or paid for.
 
     Raises:
         InputError: with file, line, value and what to do, if the cell cannot be used or a name is unknown.
@@ -54,11 +56,13 @@ class CellEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         space: str = "TRAIN",
         camera: Camera = "cell",
         size_px: tuple[int, int] = (320, 240),
+        cameras: bool = False,
     ) -> None:
-        self.batch, self._space = _batch(cell, 1, 1, restart=False), _space(space)
-        self.observation_space, self.action_space = contract_spaces(self.batch.contract)
+        self.batch, self._space = _batch(cell, 1, 1, False, cameras), _space(space)
+        self.observation_space = observation_space(self.batch.contract, self.batch.cell.cameras if cameras else {})
+        self.action_space = action_space(self.batch.contract)
         self.render_mode, self.metadata = render_mode, _metadata(self.batch.cell)
-        self._camera, self._running = _Camera(self.batch, camera, size_px), False
+        self._film, self._sight, self._running = Film(self.batch, camera, size_px), Sight(self.batch), False
 
     @property
     def task(self) -> str:
@@ -75,19 +79,21 @@ class CellEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """Steps until the timeout, under the name that LeRobot and Gymnasium's TimeLimit use."""
         return self.batch.cell.horizon
 
-    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
-        """Start an episode -> observation (observation_size,) float32 and info.
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Observation, Info]:
+        """Start an episode -> observation (observation_size,) float32, or with pictures, and info.
 
         Raises:
             InputError: if options["episode"] is no episode's number.
+            RenderingUnavailable: with cameras, where there is no EGL.
         """
         super().reset(seed=seed)
         episode = _first_episode(seed, options)
+        self._sight.open()
         observation = self.batch.reset(Seeds(self.np_random_seed, self._space), episode)
         self._running = True
-        return observation[0].copy(), {"episode_number": int(self.batch.episode[0])}
+        return _first(self._sight.now(observation)), {"episode_number": int(self.batch.episode[0])}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
+    def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, Info]:
         """Take an action (action_size,) in [-1, 1] for one control period -> Gymnasium's five.
 
         Raises:
@@ -99,7 +105,8 @@ class CellEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         done, truncated = bool(step.done[0]), bool(step.truncated[0])
         self._running = not done
         info = _info(self.batch, step, 0, step.outcomes[0] if done else None)
-        return step.observation[0].copy(), float(step.reward[0]), done and not truncated, truncated, info
+        observation = self._sight.last(step.observation, 0)
+        return observation, float(step.reward[0]), done and not truncated, truncated, info
 
     def render(self) -> np.ndarray | None:
         """The cell as it is now, (height, width, 3) uint8 RGB; None without a render mode.
@@ -107,14 +114,15 @@ class CellEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         Raises:
             RenderingUnavailable: where there is no EGL.
         """
-        return self._camera.draw(0) if self.render_mode else None
+        return self._film.draw(0) if self.render_mode else None
 
     def close(self) -> None:
-        """Free the OpenGL context, if there is one."""
-        self._camera.close()
+        """Free the OpenGL contexts, if there are any."""
+        self._film.close()
+        self._sight.close()
 
 
-class CellVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class CellVectorEnv(VectorEnv[Observation, np.ndarray, np.ndarray]):
     """`num_envs` arms in cells of their own, stepped together by one `BatchEnv`.
 
     A row whose episode ends starts the next one in the same step: its observation is the new episode's first, and the
@@ -124,8 +132,8 @@ class CellVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     Args:
         num_envs: rows.
-        cell, render_mode, space, camera, size_px: as in `CellEnv`.
-        threads: of the simulation; 0 takes all cores. Results do not depend on it.
+        cell, render_mode, space, camera, size_px, cameras: as in `CellEnv`.
+        threads: of simulation and drawing; 0 takes all cores. Results do not depend on it.
 
     Raises:
         InputError: as `CellEnv`.
@@ -146,31 +154,36 @@ class CellVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         space: str = "TRAIN",
         camera: Camera = "cell",
         size_px: tuple[int, int] = (320, 240),
+        cameras: bool = False,
         threads: int = 0,
     ) -> None:
         self.num_envs, self._space = num_envs, _space(space)
-        self.batch = _batch(cell, num_envs, threads, restart=True)
-        self.single_observation_space, self.single_action_space = contract_spaces(self.batch.contract)
+        self.batch = _batch(cell, num_envs, threads, True, cameras)
+        pictured = self.batch.cell.cameras if cameras else {}
+        self.single_observation_space = observation_space(self.batch.contract, pictured)
+        self.single_action_space = action_space(self.batch.contract)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.render_mode = render_mode
         self.metadata = _metadata(self.batch.cell) | {"autoreset_mode": AutoresetMode.SAME_STEP}
-        self._camera = _Camera(self.batch, camera, size_px)
+        self._film, self._sight = Film(self.batch, camera, size_px), Sight(self.batch)
 
-    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
-        """Start an episode in every row -> observations (num_envs, observation_size) float32 and infos.
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Observation, Info]:
+        """Start an episode in every row -> observations (num_envs, observation_size) float32, or with pictures, infos.
 
         Raises:
             InputError: if options["episode"] is no episode's number, or the seed not one number.
+            RenderingUnavailable: with cameras, where there is no EGL.
         """
         if not (seed is None or isinstance(seed, int | np.integer)):
             raise InputError(f"seed={seed!r}: the rows are episodes of one seed", fix="give one number")
         super().reset(seed=seed)
         episode = _first_episode(seed, options)
+        self._sight.open()
         observation = self.batch.reset(Seeds(self.np_random_seed or 0, self._space), episode)
-        return observation.copy(), self._told({"episode_number": self.batch.episode.copy()}, self._rows(True))
+        return self._sight.now(observation), self._told({"episode_number": self.batch.episode.copy()}, self._rows(True))
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
+    def step(self, actions: np.ndarray) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Take actions (num_envs, action_size) in [-1, 1] for one control period -> Gymnasium's five, batched."""
         step = self.batch.step(np.asarray(actions))
         infos = self._told({"episode_number": self.batch.episode.copy()}, self._rows(True))
@@ -180,11 +193,11 @@ class CellVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             infos |= self._told(now, ~step.done)
         for row, outcome in zip(step.rows.tolist(), step.outcomes):
             last = {
-                "final_obs": step.final_observation[row].copy(),
+                "final_obs": self._sight.last(step.final_observation, row),
                 "final_info": _info(self.batch, step, row, outcome),
             }
             infos = self._add_info(infos, last, row)
-        return step.observation.copy(), step.reward, step.done & ~step.truncated, step.truncated, infos
+        return self._sight.now(step.observation), step.reward, step.done & ~step.truncated, step.truncated, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """All cells as they are now, (height, width, 3) uint8 RGB each; None without a render mode.
@@ -192,11 +205,12 @@ class CellVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             RenderingUnavailable: where there is no EGL.
         """
-        return tuple(self._camera.draw(row) for row in range(self.num_envs)) if self.render_mode else None
+        return tuple(self._film.draw(row) for row in range(self.num_envs)) if self.render_mode else None
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the OpenGL context, if there is one."""
-        self._camera.close()
+        """Free the OpenGL contexts, if there are any."""
+        self._film.close()
+        self._sight.close()
 
     def _rows(self, value: bool) -> np.ndarray:
         return np.full(self.num_envs, value)
@@ -210,31 +224,19 @@ class CellVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return told
 
 
-class _Camera:
-    """Draws the simulations of a batch. The OpenGL context is opened with the first picture."""
-
-    def __init__(self, batch: BatchEnv, camera: str, size_px: tuple[int, int]) -> None:
-        self._batch, self._camera, self._open = batch, camera, ExitStack()
-        self._closed_renderer = Renderer(batch.workcell, *size_px, shadows=False)
-        self._renderer: Renderer | None = None
-
-    def draw(self, row: int) -> np.ndarray:
-        if self._renderer is None:
-            self._renderer = self._open.enter_context(self._closed_renderer)
-        backend = self._batch.backend
-        assert isinstance(backend, CpuBackend)
-        return self._renderer.draw(backend, row, self._camera)
-
-    def close(self) -> None:
-        self._open.close()
-        self._renderer = None
-
-
-def _batch(cell: str | CellSpec, count: int, threads: int, restart: bool) -> BatchEnv:
+def _batch(cell: str | CellSpec, count: int, threads: int, restart: bool, cameras: bool) -> BatchEnv:
     spec = cell if isinstance(cell, CellSpec) else load_cell(str(cell))
     workcell = build(spec)
-    backend = CpuBackend(workcell, spec, count, threads)
+    sees = seeing_backend_of(CPU, workcell, spec, count, threads) if cameras else None
+    backend = sees or CpuBackend(workcell, spec, count, threads)
     return BatchEnv(spec, workcell, backend, Seeds(0, Space.TRAIN), restart=restart)
+
+
+def _first(observation: Observation) -> Observation:
+    """The first row's."""
+    if isinstance(observation, dict):
+        return {name: rows[0] for name, rows in observation.items()}
+    return observation[0]
 
 
 def _space(name: str) -> Space:

@@ -11,7 +11,6 @@ FREE_FORCE, FULL_FORCE = 0.8, 1.1  # fractions of the limit between which force 
 BEYOND = 0.3  # of that cost, for force beyond
 FORCE_WEIGHT = 2.5
 DONE_REWARD = 8.0
-SUSTAINED_WEIGHT, FREE_SHARE = 2.0, 0.5
 TIME_COST = -0.002  # per period
 
 
@@ -27,17 +26,10 @@ def force_cost(cell: CellSpec, peak_N: Array) -> Array:
     return xp.clip(share, FREE_FORCE, FULL_FORCE) - FREE_FORCE + BEYOND * beyond
 
 
-def sustained_cost(cell: CellSpec, pressed_s: Array) -> Array:
-    """What an episode costs that pressed for so long (n,) on end, before its weight; half of the limit is free."""
-    xp = array_namespace(pressed_s)
-    long = cell.requirements.sustained_force
-    return xp.clip(pressed_s / long.duration_s, FREE_SHARE, 1.0) - FREE_SHARE if long else 0.0 * pressed_s
-
-
 def reward_terms(
     potential_change: Array,
     force_cost_change: Array,
-    sustained_change: Array,
+    further_change: dict[str, Array],
     done: Array,
     keep_out: Array,
     action: Array,
@@ -50,7 +42,7 @@ def reward_terms(
     Args:
         potential_change: (n,) gain in the task's potential.
         force_cost_change: (n,) gain in `force_cost`.
-        sustained_change: (n,) gain in `sustained_cost`.
+        further_change: (n,) each, by name: gain in what the cell's further limits cost, at most 1 per episode.
         done: (n,) bool.
         keep_out: (n,) bool: the tool is in a keep-out box.
         action: (n, action_size) the action taken.
@@ -61,7 +53,7 @@ def reward_terms(
         "done": DONE_REWARD * done,
         "time": TIME_COST + 0.0 * potential_change,
         "force": -FORCE_WEIGHT * force_cost_change,
-        "sustained": -SUSTAINED_WEIGHT * sustained_change,
+        **{name: -change for name, change in further_change.items()},
         "keep_out": -0.3 * keep_out,
         "effort": -0.001 * xp.sum(action * action, axis=-1),
     }

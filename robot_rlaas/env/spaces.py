@@ -1,16 +1,29 @@
 """A contract as Gymnasium's spaces."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from gymnasium import spaces
 
-from robot_rlaas.cell.contract import Contract
+from robot_rlaas.cell.cameras import STATE, CameraSpec
+from robot_rlaas.cell.contract import Contract, Feature
 
 
-def contract_spaces(contract: Contract) -> tuple[spaces.Box, spaces.Box]:
-    """Observation and action space of a contract."""
-    sides = []
-    for features in (contract.observation, contract.action):
-        low = np.concatenate([np.full(len(f.axes), f.low, np.float32) for f in features])
-        high = np.concatenate([np.full(len(f.axes), f.high, np.float32) for f in features])
-        sides.append(spaces.Box(low, high, dtype=np.float32))
-    return sides[0], sides[1]
+def observation_space(contract: Contract, cameras: Mapping[str, CameraSpec]) -> spaces.Box | spaces.Dict:
+    """The observation vector; with cameras, a dict of it, under "state", and of their pictures."""
+    state = _box(contract.observation)
+    if not cameras:
+        return state
+    pictures = {name: spaces.Box(0, 255, (*c.resolution_px[::-1], 3), np.uint8) for name, c in cameras.items()}
+    return spaces.Dict({STATE: state, **pictures})
+
+
+def action_space(contract: Contract) -> spaces.Box:
+    """The action vector."""
+    return _box(contract.action)
+
+
+def _box(features: tuple[Feature, ...]) -> spaces.Box:
+    low = np.concatenate([np.full(len(f.axes), f.low, np.float32) for f in features])
+    high = np.concatenate([np.full(len(f.axes), f.high, np.float32) for f in features])
+    return spaces.Box(low, high, dtype=np.float32)

@@ -7,6 +7,7 @@ from robot_rlaas.env.handling.expert import HandlingExpert
 from robot_rlaas.env.handling.task import Handling
 from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.env.insertion.task import Insertion
+from robot_rlaas.env.insertion.told import Told, observed
 from robot_rlaas.env.task import Task
 
 
@@ -21,6 +22,13 @@ def contract_of(cell: CellSpec) -> Contract:
 
 
 def expert_of(cell: CellSpec, contract: Contract, count: int) -> Policy:
-    """The scripted expert of the cell's task, for batches of `count` rows."""
-    kind = HandlingExpert if isinstance(cell.task, HandlingTask) else InsertionExpert
-    return kind(cell, contract, count)
+    """The scripted expert of the cell's task, for batches of `count` rows.
+
+    Where nobody observes the plate, it has to be told where it lies: see `BatchEnv.tell`.
+    """
+    if isinstance(cell.task, HandlingTask):
+        return HandlingExpert(cell, contract, count)
+    if not cell.task.plate.observed:
+        seen = observed(cell)
+        return Told(cell, InsertionExpert(seen, contract_of(seen), count))
+    return InsertionExpert(cell, contract, count)

@@ -1,5 +1,7 @@
 """Behaviour cloning of the demonstrations, into the very policy that PPO then improves."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -40,15 +42,23 @@ def returns(episode: Episode, discount: float) -> np.ndarray:
     return result
 
 
-def clone(policy: ActorCriticPolicy, episodes: list[Episode], steps: int, discount: float, seed: int) -> float:
+def clone(
+    policy: ActorCriticPolicy,
+    episodes: list[Episode],
+    epochs: int,
+    discount: float,
+    seed: int,
+    on_epoch: Callable[[int], None] = lambda done: None,
+) -> float:
     """Fit the actor to the demonstrated actions and the critic to the demonstrated returns.
 
     Args:
         policy: trained in place.
         episodes: successful ones.
-        steps: gradient steps; the learning rate falls to zero along a cosine.
+        epochs: how often each frame is used, on average; the learning rate falls to zero along a cosine.
         discount: of the critic's returns.
         seed: of the order of samples.
+        on_epoch: hears how many are done.
 
     Returns:
         The actor's last mean squared error, in squared fractions of an action.
@@ -58,9 +68,12 @@ def clone(policy: ActorCriticPolicy, episodes: list[Episode], steps: int, discou
     action = torch.as_tensor(np.concatenate([e.action for e in episodes]))
     to_go = torch.as_tensor(np.concatenate([returns(e, discount) for e in episodes]))
     optimiser = torch.optim.Adam(policy.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
+    each = -(-len(action) // BATCH)  # gradient steps
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(epochs * each, 1))
     error = torch.tensor(float("nan"))
-    for _ in range(steps):
+    for step in range(epochs * each):
+        if step % each == 0:
+            on_epoch(step // each)
         batch = torch.as_tensor(rng.integers(0, len(action), BATCH))
         error = (mean_action(policy, observation[batch]) - action[batch]).square().mean()
         value_error = (policy.predict_values(observation[batch])[:, 0] - to_go[batch]).square().mean()

@@ -115,6 +115,8 @@ def improve(
     Returns:
         The best validation.
     """
+    if cloned.good_enough:
+        return cloned
     follow = _Follow(model.policy, recipe, cloned, validate, on_progress)
     if recipe.critic_warmup:
         frozen = actor_parameters(model.policy)

@@ -17,7 +17,7 @@ class Recipe(Spec):
         demonstrations: scripted episodes to imitate.
         demonstration_noise: largest standard deviation of the noise injected into them, as a fraction of an action.
         hidden: widths of the actor's and of the critic's hidden layers.
-        clone_steps: gradient steps of behaviour cloning.
+        clone_epochs: how often behaviour cloning goes through the demonstrations.
         simulations: episodes side by side.
         rollout_steps: control periods per simulation between two updates.
         batch_size, epochs, discount, gae_lambda, clip, target_kl: PPO's, as in its paper (arXiv 1707.06347).
@@ -36,7 +36,7 @@ class Recipe(Spec):
     demonstrations: PositiveInt
     demonstration_noise: NonNegative
     hidden: tuple[PositiveInt, ...]
-    clone_steps: Annotated[int, Field(ge=0)]
+    clone_epochs: Annotated[int, Field(ge=0)]
     simulations: PositiveInt
     rollout_steps: PositiveInt
     batch_size: PositiveInt

@@ -7,7 +7,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
 from robot_rlaas.env.batch import BatchEnv, Outcome
-from robot_rlaas.env.spaces import contract_spaces
+from robot_rlaas.env.spaces import action_space, observation_space
 
 
 class BatchVecEnv(VecEnv):
@@ -23,7 +23,7 @@ class BatchVecEnv(VecEnv):
     def __init__(self, env: BatchEnv) -> None:
         self.env = env
         self.on_outcome: Callable[[Outcome], object] = lambda outcome: None
-        super().__init__(env.nsim, *contract_spaces(env.contract))
+        super().__init__(env.nsim, observation_space(env.contract, {}), action_space(env.contract))
         self._action = np.zeros((env.nsim, env.contract.action_size))
         self.term_sums: dict[str, float] = {}
 

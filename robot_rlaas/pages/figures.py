@@ -14,7 +14,7 @@ BINS = 32  # of a histogram below its limit
 PIECES = 8  # of a range of starts
 
 
-class _Plot(NamedTuple):
+class Plot(NamedTuple):
     """A rectangle of pixels and the ranges of data that it shows."""
 
     width: float
@@ -27,10 +27,12 @@ class _Plot(NamedTuple):
     y_range: tuple[float, float]
 
     def x(self, value: Values | float) -> np.ndarray:
+        """Where that is drawn."""
         low, high = self.x_range
         return self.left + (np.asarray(value) - low) / (high - low) * (self.width - self.left - self.right)
 
     def y(self, value: Values | float) -> np.ndarray:
+        """Where that is drawn."""
         low, high = self.y_range
         return (
             self.height
@@ -54,8 +56,8 @@ def histogram(values: Values, *, label: str, unit: str, limit: float, judged: fl
     counts = np.bincount(np.maximum(np.ceil(data / width - 1e-9).astype(int) - 1, 0), minlength=1)
     edges = np.arange(len(counts) + 1) * width
     top = max(top, float(edges[-1]))
-    plot = _plot((0.0, top), (0.0, max(1.0, float(counts.max()) * 1.05)), top=38)
-    parts = [_axes(plot, f"{label} [{unit}]", "episodes")]
+    plot = canvas((0.0, top), (0.0, max(1.0, float(counts.max()) * 1.05)), top=38)
+    parts = [axes(plot, f"{label} [{unit}]", "episodes")]
     for count, low, high in zip(counts, edges, edges[1:]):
         if count:
             x, y = float(plot.x(low)), float(plot.y(count))
@@ -70,7 +72,7 @@ def histogram(values: Values, *, label: str, unit: str, limit: float, judged: fl
         above = int((data > limit).sum())
         summary = f"Histogram of {label} of {len(data)} episodes: median {np.median(data):.3g} {unit}, "
         summary += f"largest {data.max():.3g} {unit}, {above} lie above the limit of {limit:g} {unit}"
-    return _svg(plot, summary, parts)
+    return element(plot, summary, parts)
 
 
 def scatter(x: Values, y: Values, success: Flags, missed: Flags, *, x_label: str, y_label: str, what: str) -> str:
@@ -84,18 +86,18 @@ def scatter(x: Values, y: Values, success: Flags, missed: Flags, *, x_label: str
     xs, ys, good = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(success, dtype=bool)
     ring, shown = good & np.asarray(missed, dtype=bool), np.isfinite(xs) & np.isfinite(ys)
     reach = 1.08 * max([1e-9, *np.abs(xs[shown]), *np.abs(ys[shown])])
-    plot = _plot((-reach, reach), (-reach, reach), width=300, height=292, left=46)
+    plot = canvas((-reach, reach), (-reach, reach), width=300, height=292, left=46)
     px, py = plot.x(xs), plot.y(ys)
     dot, ring, none = shown & good & ~ring, shown & ring, shown & ~good
     dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(px[dot], py[dot]))
     rings = "".join(f"M{a - 3.5:.1f} {b:.1f}a3.5 3.5 0 1 1 0 .01z" for a, b in zip(px[ring], py[ring]))
     crosses = "".join(f"M{a - 4:.1f} {b - 4:.1f}l8 8m0-8l-8 8" for a, b in zip(px[none], py[none]))
     paths = (("dot", dots), ("ring", rings), ("cross", crosses))
-    parts = [_axes(plot, x_label, y_label), *(f'<path class="{kind}" d="{d}"/>' for kind, d in paths)]
+    parts = [axes(plot, x_label, y_label), *(f'<path class="{kind}" d="{d}"/>' for kind, d in paths)]
     counts = (
         f"Successes: {int((dot | ring).sum())}, {int(ring.sum())} of them beyond a limit; failures: {int(none.sum())}"
     )
-    return _svg(plot, f"{what}. {counts}", parts)
+    return element(plot, f"{what}. {counts}", parts)
 
 
 def curve(x: Values, y: Values, *, x_label: str, y_label: str, goal: float | None = None, share: bool = False) -> str:
@@ -111,8 +113,8 @@ def curve(x: Values, y: Values, *, x_label: str, y_label: str, goal: float | Non
     else:
         low, high = float(ys.min()), float(ys.max())
         low, high = low - 0.06 * (high - low) - 1e-6, high + 0.06 * (high - low) + 1e-6
-    plot = _plot((0.0, max(1e-9, float(xs.max()))), (low, high))
-    parts = [_axes(plot, x_label, y_label, share=share)]
+    plot = canvas((0.0, max(1e-9, float(xs.max()))), (low, high))
+    parts = [axes(plot, x_label, y_label, share=share)]
     if goal is not None:
         level = float(plot.y(goal))
         parts.append(f'<line class="limit" x1="{plot.left}" x2="{plot.width - plot.right}" y1="{level}" y2="{level}"/>')
@@ -120,7 +122,7 @@ def curve(x: Values, y: Values, *, x_label: str, y_label: str, goal: float | Non
         parts.append(f'<text class="limit" {place}>required {goal * 100:g} %</text>')
     parts.append(f'<polyline class="line" points="{_points(zip(plot.x(xs), plot.y(ys)))}"/>')
     last = f"{ys[-1] * 100:.1f} %" if share else f"{ys[-1]:.3g}"
-    return _svg(plot, f"{y_label} over {x_label}: from {ys[0]:.3g} to {last} after {xs[-1]:.3g}", parts)
+    return element(plot, f"{y_label} over {x_label}: from {ys[0]:.3g} to {last} after {xs[-1]:.3g}", parts)
 
 
 def dots(values: Values, success: Flags, *, label: str, unit: str, limit: float | None = None) -> str:
@@ -128,8 +130,8 @@ def dots(values: Values, success: Flags, *, label: str, unit: str, limit: float 
     data, good = np.asarray(values, dtype=float), np.asarray(success, dtype=bool)
     finite = data[np.isfinite(data)]
     top = max([limit or 0.0, *finite, 1e-9]) * 1.15
-    plot = _plot((0.4, len(data) + 0.6), (0.0, top))
-    parts = [_axes(plot, "attempt", f"{label} [{unit}]", whole=True)]
+    plot = canvas((0.4, len(data) + 0.6), (0.0, top))
+    parts = [axes(plot, "attempt", f"{label} [{unit}]", whole=True)]
     if limit is not None:
         level = float(plot.y(limit))
         parts.append(f'<line class="limit" x1="{plot.left}" x2="{plot.width - plot.right}" y1="{level}" y2="{level}"/>')
@@ -140,7 +142,7 @@ def dots(values: Values, success: Flags, *, label: str, unit: str, limit: float 
             x, y = float(plot.x(number)), float(plot.y(value))
             mark = f"M{x:.1f} {y:.1f}h0" if ok else f"M{x - 4:.1f} {y - 4:.1f}l8 8m0-8l-8 8"
             parts.append(f'<path class="{"attempt" if ok else "cross"}" d="{mark}"/>')
-    return _svg(plot, f"{label} of {len(data)} attempts, {int(good.sum())} of them successful", parts)
+    return element(plot, f"{label} of {len(data)} attempts, {int(good.sum())} of them successful", parts)
 
 
 def shares(values: Values, hit: Flags, *, label: str, what: str) -> str:
@@ -160,8 +162,8 @@ def shares(values: Values, hit: Flags, *, label: str, what: str) -> str:
     piece = np.clip(((data - low) / (high - low) * PIECES).astype(int), 0, PIECES - 1)
     total, count = (np.bincount(piece[rows], minlength=PIECES) for rows in (slice(None), struck))
     share = count / np.maximum(total, 1)
-    plot = _plot((low, high), (0.0, max(0.01, float(share.max()) * 1.08)), width=300, height=292, left=46)
-    parts = [_axes(plot, label, "", share=True)]
+    plot = canvas((low, high), (0.0, max(0.01, float(share.max()) * 1.08)), width=300, height=292, left=46)
+    parts = [axes(plot, label, "", share=True)]
     for part, left, right in zip(share, edges, edges[1:]):
         if part:
             x, y = float(plot.x(left)), float(plot.y(part))
@@ -174,7 +176,7 @@ def shares(values: Values, hit: Flags, *, label: str, what: str) -> str:
     most = int(share.argmax())
     summary = f"{what}: {struck.mean() * 100:.2g} % of all episodes, most often where {label} is "
     summary += f"{edges[most]:.3g} to {edges[most + 1]:.3g}: {share[most] * 100:.2g} %"
-    return _svg(plot, summary, parts)
+    return element(plot, summary, parts)
 
 
 class Interval(NamedTuple):
@@ -193,9 +195,9 @@ def intervals(rows: Sequence[Interval], *, reference: float, reference_text: str
     least = min([reference, *(r.lower for r in rows)])
     low = min(0.9, float(np.floor(least * 10 - 1e-9) / 10))
     height = top + row * len(rows) + 44.0
-    plot = _plot((max(0.0, low), 1.0), (0.0, 1.0), width=430, height=height, left=152, right=54, top=top)
+    plot = canvas((max(0.0, low), 1.0), (0.0, 1.0), width=430, height=height, left=152, right=54, top=top)
     floor = plot.height - plot.bottom
-    parts = [_x_axis(plot, "success", share=True)]
+    parts = [x_axis(plot, "success", share=True)]
     for i, (name, value, lower, upper, bad) in enumerate(rows):
         y, kind = top + row * (i + 0.5), " bad" if bad else ""
         (x, x0, x1), edge = plot.x([value, lower, upper]), plot.width - plot.right
@@ -208,7 +210,7 @@ def intervals(rows: Sequence[Interval], *, reference: float, reference_text: str
     parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 8}" y2="{floor}"/>')
     parts.append(f'<text class="mark" x="{x + 4:.1f}" y="{top - 12}" text-anchor="end">{escape(reference_text)}</text>')
     told = "; ".join(f"{r.name} {r.value * 100:.1f} % ({r.lower * 100:.1f} to {r.upper * 100:.1f} %)" for r in rows)
-    return _svg(plot, f"{what}. {reference_text}: {reference * 100:.1f} %; {told}", parts)
+    return element(plot, f"{what}. {reference_text}: {reference * 100:.1f} %; {told}", parts)
 
 
 def response(
@@ -233,8 +235,8 @@ def response(
         what: the factor.
     """
     xs, ys, lows, highs = (np.asarray(v, dtype=float) for v in (x, value, lower, upper))
-    plot = _plot((1.0, max(x_max, 1.0 + 1e-9)), (0.0, 1.0), width=250, height=156, left=52, right=12, top=8, bottom=44)
-    parts = [_y_axis(plot, "", marks=[0.0, 0.5, 1.0], share=True), _x_axis(plot, "reach", count=4)]
+    plot = canvas((1.0, max(x_max, 1.0 + 1e-9)), (0.0, 1.0), width=250, height=156, left=52, right=12, top=8, bottom=44)
+    parts = [_y_axis(plot, "", marks=[0.0, 0.5, 1.0], share=True), x_axis(plot, "reach", count=4)]
     px = plot.x(xs)
     outline = [*zip(px, plot.y(highs)), *zip(px[::-1], plot.y(lows)[::-1])]
     parts.append(f'<polygon class="band" points="{_points(outline)}"/>')
@@ -252,7 +254,7 @@ def response(
     parts += [f'<circle class="point" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>' for a, b in along]
     told = ", ".join(f"{a:g}: {b * 100:.0f} %" for a, b in zip(xs, ys))
     end = f"breaks at {breaks_at:g}" if breaks_at is not None else "does not break"
-    return _svg(plot, f"Success of {what} by reach: {told}; {end}", parts)
+    return element(plot, f"Success of {what} by reach: {told}; {end}", parts)
 
 
 class Moment(NamedTuple):
@@ -267,7 +269,7 @@ def timeline(moments: Sequence[Moment], *, end_s: float, what: str) -> str:
     """One row per moment: a dot at the median, a line from the lowest to the highest, the median in words."""
     row, top = 19, 4
     height = top + row * len(moments) + 20.0
-    plot = _plot((0.0, end_s), (0.0, 1.0), width=330, height=height, left=84, right=88, top=top, bottom=20)
+    plot = canvas((0.0, end_s), (0.0, 1.0), width=330, height=height, left=84, right=88, top=top, bottom=20)
     edge, floor = plot.width - plot.right, height - 20
     parts, told = [], []
     marks = ticks(0.0, end_s)
@@ -286,7 +288,7 @@ def timeline(moments: Sequence[Moment], *, end_s: float, what: str) -> str:
             parts.append(f'<circle class="point" cx="{x:.1f}" cy="{y}" r="3.5"/>')
         parts.append(f'<text class="name" x="{edge + 8}" y="{y + 4}">{escape(said)}</text>')
         told.append(f"{name} {said}")
-    return _svg(plot, f"{what}: {'; '.join(told)}", parts)
+    return element(plot, f"{what}: {'; '.join(told)}", parts)
 
 
 def ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> list[float]:
@@ -300,17 +302,17 @@ def ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> li
     return [float(round((first + i) * step, 12)) for i in range(int((high / step - first) + 1e-9) + 1)]
 
 
-def _plot(x_range, y_range, *, width=430.0, height=250.0, left=52.0, right=14.0, top=12.0, bottom=44.0) -> _Plot:
-    return _Plot(width, height, left, right, top, bottom, x_range, y_range)
+def canvas(x_range, y_range, *, width=430.0, height=250.0, left=52.0, right=14.0, top=12.0, bottom=44.0) -> Plot:
+    """Room for a chart of that size, with these ranges."""
+    return Plot(width, height, left, right, top, bottom, x_range, y_range)
 
 
-def _axes(plot: _Plot, x_label: str, y_label: str, *, share: bool = False, whole: bool = False) -> str:
-    return _y_axis(plot, y_label, marks=ticks(*plot.y_range, count=4), share=share) + _x_axis(
-        plot, x_label, whole=whole
-    )
+def axes(plot: Plot, x_label: str, y_label: str, *, share: bool = False, whole: bool = False) -> str:
+    """Both axes with their labels. `share`: y is a fraction, shown in percent; `whole`: x counts."""
+    return _y_axis(plot, y_label, marks=ticks(*plot.y_range, count=4), share=share) + x_axis(plot, x_label, whole=whole)
 
 
-def _y_axis(plot: _Plot, label: str, *, marks: Sequence[float], share: bool = False) -> str:
+def _y_axis(plot: Plot, label: str, *, marks: Sequence[float], share: bool = False) -> str:
     right, floor = plot.width - plot.right, plot.height - plot.bottom
     parts = []
     for value in marks:
@@ -323,7 +325,8 @@ def _y_axis(plot: _Plot, label: str, *, marks: Sequence[float], share: bool = Fa
     return "".join(parts)
 
 
-def _x_axis(plot: _Plot, label: str, *, count: int = 6, share: bool = False, whole: bool = False) -> str:
+def x_axis(plot: Plot, label: str, *, count: int = 6, share: bool = False, whole: bool = False) -> str:
+    """The axis below, with its label."""
     right, floor = plot.width - plot.right, plot.height - plot.bottom
     parts = []
     for value in ticks(*plot.x_range, count=count, whole=whole):
@@ -337,7 +340,7 @@ def _x_axis(plot: _Plot, label: str, *, count: int = 6, share: bool = False, who
     return "".join(parts)
 
 
-def _vertical(plot: _Plot, value: float, text: str, kind: str, text_y: float) -> str:
+def _vertical(plot: Plot, value: float, text: str, kind: str, text_y: float) -> str:
     x, floor = float(plot.x(value)), plot.height - plot.bottom
     anchor, shift = ("end", -5) if x > (plot.left + plot.width) / 2 else ("start", 5)
     line = f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{text_y - 9}" y2="{floor}"/>'
@@ -352,6 +355,7 @@ def _points(pairs: Iterable[tuple[float, float]]) -> str:
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
 
 
-def _svg(plot: _Plot, summary: str, parts: list[str]) -> str:
+def element(plot: Plot, summary: str, parts: list[str]) -> str:
+    """The chart; `summary` is what it says in words."""
     shape = f'viewBox="0 0 {plot.width:g} {plot.height:g}"'
     return f'<svg class="chart" {shape} role="img" aria-label="{escape(summary)}">{"".join(parts)}</svg>'

@@ -15,6 +15,11 @@ FACTORS = {
     "hand_offset_deg": "part tilted in the hand",
     "joint_damping_scale": "joint damping",
     "servo_gain_scale": "servo gains",
+    "camera_mm": "cameras shifted",
+    "camera_deg": "cameras turned",
+    "light_scale": "brightness",
+    "light_deg": "light turned",
+    "color_shift": "colours shifted",
     "shape": "shape of the plate",
     "everything": "everything at once",
 }

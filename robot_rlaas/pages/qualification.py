@@ -86,14 +86,15 @@ def _embed(clip: Clip) -> tuple[str, str, Markup, Markup]:
 
 def _distributions(report: dict[str, Any]) -> list[Chart]:
     episodes = report["per_episode"]
-    times, forces = ([v for v in episodes[key] if v is not None] for key in ("cycle_time_s", "peak_force_N"))
     shown = (
-        ("cycle_time", "Cycle time", "from the start to success; failed episodes have none", times),
-        ("contact_force", "Peak contact force", "the largest of each episode", forces),
+        ("cycle_time", "cycle_time_s", "Cycle time", "from the start to success; failed episodes have none"),
+        ("contact_force", "peak_force_N", "Peak contact force", "the largest of each episode"),
+        ("contact_impulse", "impulse_Ns", "Contact impulse", "of each episode's hardest impact"),
     )
     charts = []
-    for name, title, text, values in shown:
+    for name, key, title, text in shown:
         if item := site.requirement(report, name):
+            values = [value for value in episodes[key] if value is not None]
             unit, limit, judged = item["unit"], item["limit"], item["value"]
             svg = figures.histogram(values, label=title.lower(), unit=unit, limit=limit, judged=judged)
             charts.append((title, text, Markup(svg)))

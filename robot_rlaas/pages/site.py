@@ -20,6 +20,10 @@ TITLES = {
     "contact_force": "Contact force",
     "keep_out": "Keep-out",
     "sustained_force": "Sustained force",
+    "contact_impulse": "Contact impulse",
+    "speed_zones": "Speed zones",
+    "joint_margin": "Joint margin",
+    "untouched": "Never touched",
 }
 
 

@@ -1,7 +1,6 @@
 """Each requirement as a claim about single episodes, and the verdicts on all of them together.
 
-"95 % of peak forces are within 60 N" and "an episode stays within 60 N with probability at least 0.95" are the same
-statement; success, time and keep-out boxes are of that form too. So one test serves all.
+As `cell.limits` has them, all requirements are of one form. So one test serves all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from robot_rlaas.cell.limits import limits_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import Outcome
 from robot_rlaas.qualify.sequential import Sequential, looks_of
@@ -55,32 +55,13 @@ class Judgement(NamedTuple):
 
 def limits(cell: CellSpec) -> dict[str, float]:
     """The least probability, by requirement, with which an episode has to be good."""
-    need = cell.requirements
-    long = need.sustained_force
-    return {
-        "success": need.success.rate,
-        "cycle_time": need.cycle_time_s.quantile,
-        "contact_force": need.contact_force_N.quantile,
-        "keep_out": 1.0 - need.keep_out.rate,
-        **({"sustained_force": 1.0 - long.rate} if long else {}),
-    }
+    return {limit.name: limit.rate for limit in limits_of(cell)}
 
 
 def good(cell: CellSpec, outcomes: Sequence[Outcome]) -> np.ndarray:
     """Whether each episode is good by each requirement, (n, requirements) bool, in the order of `limits`."""
-    need = cell.requirements
-    long = need.sustained_force
-    rows = [
-        (
-            o.success,
-            o.cycle_time_s <= need.cycle_time_s.limit,
-            o.peak_force_N <= need.contact_force_N.limit,
-            not o.keep_out,
-            *((o.pressed_s < long.duration_s,) if long else ()),
-        )
-        for o in outcomes
-    ]
-    return np.array(rows, bool).reshape(-1, len(limits(cell)))
+    rows = limits_of(cell)
+    return np.array([[limit.kept(o) for limit in rows] for o in outcomes], bool).reshape(-1, len(rows))
 
 
 def judge(cell: CellSpec, trials: Iterator[Trial], plan: Plan) -> Judgement:

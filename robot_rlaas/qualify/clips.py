@@ -61,6 +61,7 @@ def clip(
 def _frames(env: BatchEnv, camera: "_Camera", policy: Policy, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
     """One frame per control period; the last one is held. Leaves the outcome in `outcomes`."""
     env.reset()
+    env.tell(policy)
     policy.reset(np.zeros(1, dtype=np.int64))
     steps, limit_N = 0, env.cell.requirements.contact_force_N.limit
     while not outcomes:

@@ -16,13 +16,16 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.env.batch import Outcome
 from robot_rlaas.qualify.statistics import Estimate, holm, quantile
 
+IMPULSE = "impulse_Ns"  # of the cell's further limits, the only figure that is judged by a quantile
+
 
 class Difference(NamedTuple):
     """One figure of two policies. What is not finite is None, so that a row goes into JSON as it is.
 
     Attributes:
         a, b: names of the policies.
-        figure: "success" (a rate), "cycle_time_s" (of pairs in which both succeeded) or "peak_force_N".
+        figure: "success" (a rate), "cycle_time_s" (of pairs in which both succeeded), "peak_force_N" or, where the
+            cell limits it, "impulse_Ns".
         pairs: starts that count for this figure.
         value_a, value_b: each policy's rate, or its median over those starts.
         difference: a minus b; of times and forces the median of the differences, which need not be the difference of
@@ -125,18 +128,22 @@ def _paired(names: Sequence[str], outcomes: Sequence[Sequence[Outcome]]) -> list
 
 
 def _rows(a: str, b: str, mine: list[Outcome], theirs: list[Outcome], confidence: float) -> list[Difference]:
-    """The three figures of one pair of policies, their p-values not yet adjusted."""
+    """The figures of one pair of policies, their p-values not yet adjusted."""
     good_a, good_b = (np.array([o.success for o in each]) for each in (mine, theirs))
     only_a, only_b = int(np.sum(good_a & ~good_b)), int(np.sum(good_b & ~good_a))
     rates = paired_proportions(only_a, only_b, len(mine), confidence)
     p = discordant_p(only_a, only_b)
     times_a, times_b = (np.array([o.cycle_time_s for o in each]) for each in (mine, theirs))
     forces_a, forces_b = (np.array([o.peak_force_N for o in each]) for each in (mine, theirs))
-    return [
+    rows = [
         _row(a, b, "success", len(mine), (float(good_a.mean()), float(good_b.mean())), rates, p),
         _medians(a, b, "cycle_time_s", times_a, times_b, confidence),
         _medians(a, b, "peak_force_N", forces_a, forces_b, confidence),
     ]
+    if IMPULSE in mine[0].figures:
+        hits_a, hits_b = (np.array([o.figures[IMPULSE] for o in each]) for each in (mine, theirs))
+        rows.append(_medians(a, b, IMPULSE, hits_a, hits_b, confidence))
+    return rows
 
 
 def _medians(a: str, b: str, figure: str, x: np.ndarray, y: np.ndarray, confidence: float) -> Difference:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from robot_rlaas.cell.limits import limits_of
 from robot_rlaas.cell.seeds import Seeds, sequence_json
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import Outcome
@@ -83,17 +84,14 @@ class Cluster(NamedTuple):
 
 
 def failure_kind(cell: CellSpec, outcome: Outcome) -> str | None:
-    """The kind of failure, by the first that holds: keep-out, not done, force, pressed, slow. None for none."""
-    need = cell.requirements
-    if outcome.keep_out:
-        return "keep_out"
-    if not outcome.success:
-        return words_of(cell).stages[outcome.stage]
-    if not outcome.peak_force_N <= need.contact_force_N.limit:
-        return "force"
-    if need.sustained_force and outcome.pressed_s >= need.sustained_force.duration_s:
-        return "pressed"
-    return "slow" if outcome.cycle_time_s > need.cycle_time_s.limit else None
+    """The kind of failure, by the first in the order of the words' kinds. None for none."""
+    broken = {limit.name: limit.failure for limit in limits_of(cell) if not limit.kept(outcome)}
+    if not broken:
+        return None
+    words = words_of(cell)
+    if "success" in broken:
+        broken["success"] = words.stages[outcome.stage]
+    return next(kind for kind in words.kinds if kind in broken.values())
 
 
 def clusters(cell: CellSpec, trials: Sequence[Trial], known: Mapping[int, str] | None = None) -> list[Cluster]:

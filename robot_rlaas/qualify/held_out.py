@@ -20,7 +20,14 @@ from robot_rlaas.sim.variation import Beyond
 SHAPE, EVERYTHING = "shape", "everything"
 REACHES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)  # half-widths of a factor's range, from its centre
 EDGE = 0.05  # of a half-width: a sensitivity episode lies this close to the stated reach
-NOT_NEGATIVE = ("friction", "joint_damping_scale", "joint_friction_Nm", "servo_gain_scale", "command_delay_s")
+NOT_NEGATIVE = (
+    "friction",
+    "joint_damping_scale",
+    "joint_friction_Nm",
+    "servo_gain_scale",
+    "command_delay_s",
+    "light_scale",
+)
 MOST = {"command_delay_s": LONGEST_DELAY_S}
 BROKEN = 0.9  # a factor breaks a policy where less than this share of the nominal success rate is left
 SIMULATIONS = 128

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from robot_rlaas.cell.limits import Limit, further_limits, limits_of
 from robot_rlaas.cell.seeds import Seeds, sequence_json
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import Outcome
@@ -97,58 +98,31 @@ def build_report(
 
 def _requirements(cell: CellSpec, outcomes: list[Outcome], plan: Plan, judgement: Judgement) -> list[dict[str, Any]]:
     """One row each. Of a sequential plan the bounds hold at every look, as its verdicts do."""
-    need, looks = cell.requirements, anytime.looks_of(plan.episodes, BATCH)
+    looks = anytime.looks_of(plan.episodes, BATCH)
 
-    def rate(hit: list[bool], limit: float) -> Estimate:
-        hits = np.array(hit)
-        return anytime.proportion(hits, limit, looks) if plan.sequential else proportion(int(hits.sum()), len(hits))
+    def estimate(limit: Limit) -> Estimate:
+        if not limit.is_rate:
+            values = np.array([limit.of(o) for o in outcomes])
+            return anytime.quantile(values, limit.rate, looks) if plan.sequential else quantile(values, limit.rate)
+        hits = np.array([limit.kept(o) == (limit.name == "success") for o in outcomes])
+        if plan.sequential:
+            return anytime.proportion(hits, limit.limit, looks)
+        return proportion(int(hits.sum()), len(hits))
 
-    def order(values: np.ndarray, q: float) -> Estimate:
-        return anytime.quantile(values, q, looks) if plan.sequential else quantile(values, q)
-
-    times, forces = (np.array([getattr(o, name) for o in outcomes]) for name in ("cycle_time_s", "peak_force_N"))
-    q_time, q_force = need.cycle_time_s.quantile, need.contact_force_N.quantile
-    rows: list[tuple[str, str, float, Estimate, str]] = [
-        (
-            "success",
-            "share of parts that succeed",
-            need.success.rate,
-            rate([o.success for o in outcomes], need.success.rate),
-            "1",
-        ),
-        ("cycle_time", f"{100 * q_time:g} % of parts within", need.cycle_time_s.limit, order(times, q_time), "s"),
-        (
-            "contact_force",
-            f"{100 * q_force:g} % of peak forces within",
-            need.contact_force_N.limit,
-            order(forces, q_force),
-            "N",
-        ),
-        (
-            "keep_out",
-            "share of parts that enter a keep-out box",
-            need.keep_out.rate,
-            rate([o.keep_out for o in outcomes], need.keep_out.rate),
-            "1",
-        ),
-    ]
-    if long := need.sustained_force:
-        text = f"share of parts pressed with over {long.force_N:g} N for {long.duration_s:g} s"
-        pressed = rate([o.pressed_s >= long.duration_s for o in outcomes], long.rate)
-        rows.append(("sustained_force", text, long.rate, pressed, "1"))
     return [
         {
-            "name": name,
-            "text": text,
-            "limit": limit,
-            "value": _finite(estimate.value),
-            "lower_95": _finite(estimate.lower),
-            "upper_95": _finite(estimate.upper),
-            "verdict": str(judgement.verdicts[name]),
-            "more_needed": judgement.more_needed.get(name),
-            "unit": unit,
+            "name": limit.name,
+            "text": limit.text,
+            "limit": limit.limit,
+            "value": _finite(found.value),
+            "lower_95": _finite(found.lower),
+            "upper_95": _finite(found.upper),
+            "verdict": str(judgement.verdicts[limit.name]),
+            "more_needed": judgement.more_needed.get(limit.name),
+            "unit": limit.unit,
         }
-        for name, text, limit, estimate, unit in rows
+        for limit in limits_of(cell)
+        for found in (estimate(limit),)
     ]
 
 
@@ -159,6 +133,7 @@ def _finite(value: float) -> float | None:
 def _per_episode(cell: CellSpec, trials: list[Trial]) -> dict[str, list[Any]]:
     outcomes = [trial.outcome for trial in trials]
     words = words_of(cell)
+    figures = dict.fromkeys(["pressed_s", *(limit.figure for limit in further_limits(cell))])  # that one always
     starts = with_combined(cell, np.array([trial.start for trial in trials])).round(4)
     return {
         "episode": [o.episode for o in outcomes],
@@ -166,7 +141,7 @@ def _per_episode(cell: CellSpec, trials: list[Trial]) -> dict[str, list[Any]]:
         "cycle_time_s": [round(o.cycle_time_s, 4) if o.success else None for o in outcomes],
         "peak_force_N": [_finite(round(o.peak_force_N, 3)) for o in outcomes],
         "keep_out": [o.keep_out for o in outcomes],
-        "pressed_s": [round(o.pressed_s, 4) for o in outcomes],
+        **{name: [round(o.figures.get(name, 0.0), 4) for o in outcomes] for name in figures},
         "stage": [words.stages[o.stage] for o in outcomes],
         **{name: [_finite(x) for x in starts[:, i].tolist()] for i, name in enumerate(words.axes)},
     }

@@ -10,6 +10,7 @@ from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv, Outcome
+from robot_rlaas.qualify.observed import Observed
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.starts import scene
 
@@ -35,18 +36,23 @@ class Trial(NamedTuple):
     start: np.ndarray
 
 
-def stream(env: BatchEnv, policy: Policy, on_episodes: Callable[[int], None]) -> Iterator[Trial]:
-    """Run the environment's episodes without end and yield them in order of their numbers.
+def stream(
+    env: BatchEnv, policy: Policy, on_episodes: Callable[[int], None], observed: Observed | None = None
+) -> Iterator[Trial]:
+    """Run the environment's episodes without end and yield them in order of their numbers. `observed` sees them all.
 
     In that order, because an episode must not be left out or come late because it takes long: whoever stops early would
     count too many quick ones.
     """
     observation = env.reset()
+    env.tell(policy)
     policy.reset(np.arange(env.nsim))
     coming = int(env.episode.min())
     starts = starts_of(env.draw, env.cell)
     done: dict[int, Trial] = {}
     while True:
+        if observed is not None:
+            observed.note(env.episode, observation)
         step = env.step(policy.act(observation))
         for row, outcome in zip(step.rows, step.outcomes):
             done[outcome.episode] = Trial(outcome, starts[row].copy())

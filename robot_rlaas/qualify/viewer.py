@@ -2,27 +2,22 @@
 
 import queue
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.draws import Draw
-from robot_rlaas.sim.geometry import quaternion
 from robot_rlaas.sim.model import Workcell
-from robot_rlaas.sim.shapes import Scene, Shape
 from robot_rlaas.sim.variation import draw
+from robot_rlaas.view.scene import VIEWS, Bodies, address, page_server
 
-LOOPBACK = "127.0.0.1"
-EPISODES, VIEWS = 24, ("cell", "close")
+EPISODES = 24
 MM, DEG = 1e-3, np.pi / 180
 FIELDS = {  # factor of the cell's variation -> field of Draw, its axes, and what a unit of the factor is there
     "plate_xy_mm": ("plate_xy_m", "xy", MM),
@@ -66,10 +61,10 @@ class Knob(NamedTuple):
 
 
 def knobs(cell: CellSpec) -> list[Knob]:
-    """Of everything that the cell varies."""
+    """Of everything that the cell varies, but what only its cameras see."""
     found = []
-    for factor, (low, high) in cell.variation:
-        field, axes, scale = FIELDS[factor]
+    for factor, (field, axes, scale) in FIELDS.items():
+        low, high = getattr(cell.variation, factor)
         for i, axis in enumerate(axes or " "):
             found.append(Knob(f"{factor} {axis}".strip(), low, high, field, i if axes else None, scale))
     for i, (name, (low, high)) in enumerate(cell.task.start_ranges.items()):
@@ -89,30 +84,11 @@ def serve(cell: CellSpec, workcell: Workcell, port: int, seed: int, say: Callabl
     Raises:
         InputError: if viser is not installed.
     """
-    with _server(port, cell.name) as server:
+    with page_server(port, cell.name) as server:
         page = _Page(server, _World(server, cell, workcell, seed))
-        say(f"http://{LOOPBACK}:{server.get_port()} (Ctrl-C ends it)")
+        say(f"{address(server)} (Ctrl-C ends it)")
         while True:
             page.do(page.wishes.get())
-
-
-@contextmanager
-def _server(port: int, label: str) -> Iterator[Any]:
-    try:
-        import viser
-    except ImportError as error:
-        raise InputError("the 3D page needs viser", fix="pip install 'robot_rlaas[view]'") from error
-    with redirect_stdout(StringIO()):  # it has a banner of its own
-        server = viser.ViserServer(LOOPBACK, port, label, verbose=False)
-    server.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
-    server.gui.main_panel.dock_right()
-    try:
-        yield server
-    except KeyboardInterrupt:
-        pass
-    finally:
-        with redirect_stdout(StringIO()):
-            server.stop()
 
 
 class _World:
@@ -122,44 +98,14 @@ class _World:
         self.cell, self.workcell, self.seeds = cell, workcell, Seeds(seed, Space.SHOW)
         self._backend = CpuBackend(workcell, cell, 1, nthread=1)
         self.env = BatchEnv(cell, workcell, self._backend, self.seeds, restart=False)
-        self._scene, self._server = Scene(workcell), server
-        self._views = {view: self._scene.view(view) for view in VIEWS}
-        server.scene.set_up_direction("+z")
-        self.look(server.initial_camera, VIEWS[0])
-        self._frames = [server.scene.add_frame(f"/body_{i}", show_axes=False) for i in range(len(self._scene.bodies))]
-        for i, shape in enumerate(self._scene.shapes):
-            self._add(f"/body_{shape.body}/shape_{i}", shape)
-        self._seen = server.scene.add_frame("/as_observed", axes_length=0.05, axes_radius=0.0015)
-
-    def _add(self, name: str, shape: Shape) -> None:
-        *rgb, alpha = shape.rgba
-        self._server.scene.add_mesh_simple(
-            name,
-            shape.vertices.astype(np.float32),
-            shape.faces.astype(np.uint32),
-            color=tuple(round(255 * x) for x in rgb),
-            opacity=alpha if alpha < 1 else None,
-            flat_shading=not shape.smooth,
-        )
-
-    def look(self, camera: Any, view: str) -> None:
-        """Let a camera of the page look as one of the model does."""
-        camera.position, camera.look_at = self._views[view]
+        self.bodies = Bodies(server, self.env)
 
     def put(self, start: Draw, q_rad: np.ndarray | None = None) -> None:
         """Begin the episode of this draw; `q_rad` (k,) lets the arm stand elsewhere than at home."""
         self.env.reset(starts=start)
         if q_rad is not None:
             self._backend.reset(np.zeros(1, np.int64), start, q_rad[None])
-        self.show()
-
-    def show(self) -> None:
-        """Move everything on the page to where it is now."""
-        seen, poses = self.env.task.frame, self._scene.poses(self._backend)
-        with self._server.atomic():
-            self._seen.position, self._seen.wxyz = seen.p[0], quaternion(seen.R[0])
-            for frame, position, wxyz in zip(self._frames, *poses):
-                frame.position, frame.wxyz = position, wxyz
+        self.bodies.show()
 
 
 class _Page:
@@ -172,7 +118,7 @@ class _Page:
         gui, chain, limits = server.gui, world.workcell.chain, world.workcell.envelope
         self._text = gui.add_markdown(world.cell.description)
         view = gui.add_dropdown("view", VIEWS)
-        view.on_update(lambda event: world.look(event.client.camera, view.value))
+        view.on_update(lambda event: world.bodies.look(event.client.camera, view.value))
         with gui.add_folder("Episode"):
             self._choice = gui.add_dropdown("start", [str(i) for i in range(EPISODES)])
             self._wish("episode", self._choice)
@@ -225,12 +171,13 @@ class _Page:
         self._world.put(self._start)
         for joint, home in zip(self._joints, self._world.cell.robot.home_deg):
             joint.value = home
+        env.tell(expert)
         expert.reset(np.zeros(1, np.int64))
         began, outcomes, steps = time.monotonic(), [], 0
         while not outcomes and self.wishes.empty():
             outcomes = env.step(expert.act(env.observation)).outcomes
             steps += 1
-            self._world.show()
+            self._world.bodies.show()
             stage = env.task.stages[int(env.stage[0])]
             self._text.content = f"**{stage}**, {steps * env.cell.period_s:.2f} s"
             time.sleep(max(0.0, began + steps * env.cell.period_s - time.monotonic()))

@@ -14,8 +14,14 @@ from robot_rlaas.qualify.trials import ARM_AXES, START_AXES, start_axes
 
 Phrase = tuple[str, str, str]  # clause, format of its value, unit
 
-FAILURE_KINDS = {
+FORBIDDEN = {  # counts for more than whether the job was done
     "keep_out": "entered a keep-out box",
+    "touched": "touched what must never be touched",
+    "fast": "was too fast in a speed zone",
+    "margin": "brought a joint too near to its limit",
+}
+FAILURE_KINDS = {
+    **FORBIDDEN,
     "approach": "never reached the plate",
     "search": "touched the plate and never found the hole",
     "insert": "found the hole and got stuck on the way in",
@@ -23,6 +29,7 @@ FAILURE_KINDS = {
     "unseen": "not inserted; nobody saw how far it got",
     "rejected": "the operator says that it failed",
     "force": "inserted, but pressed harder than the limit",
+    "impulse": "inserted, but hit harder than the limit",
     "pressed": "inserted, but pressed for too long",
     "slow": "inserted, but took longer than the limit",
 }
@@ -84,6 +91,7 @@ GENERAL_KINDS = {
     "unseen": "not done; nobody saw how far it got",
     "rejected": "the operator says that it failed",
     "force": "done, but pressed harder than the limit",
+    "impulse": "done, but hit harder than the limit",
     "pressed": "done, but pressed for too long",
     "slow": "done, but took longer than the limit",
 }
@@ -106,7 +114,7 @@ def words_of(cell: CellSpec) -> Words:
         return INSERTION
     labels, axes = cell.task.labels, start_axes(cell)
     stuck = {label: f"got stuck in '{label}'" for label in labels}
-    kinds = {"keep_out": FAILURE_KINDS["keep_out"], **stuck, "done": FAILURE_KINDS["done"], **GENERAL_KINDS}
+    kinds = {**FORBIDDEN, **stuck, "done": FAILURE_KINDS["done"], **GENERAL_KINDS}
     phrases = {axis: PHRASES[axis] for axis in ARM_AXES} | {a: _phrase(a) for a in axes if a not in ARM_AXES}
     reached = (*(f"at '{label}'" for label in labels[1:]), "done")
     return Words(kinds, (*labels, "done"), reached, axes, phrases)

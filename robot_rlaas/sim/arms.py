@@ -8,8 +8,9 @@ import numpy as np
 
 from robot_rlaas.assets import data_dir, find
 from robot_rlaas.cell.errors import InputError, did_you_mean
+from robot_rlaas.cell.extends import MENAGERIE
 
-MENAGERIE = "menagerie:"
+KEY = "robot.arm"  # of the cell file
 FLANGES = ("flange", "attachment_site", "tool0")  # as here, as in Menagerie, as in ROS descriptions
 SERVO_HZ = 8.0  # of the servos of a model that has none, critically damped: a guess, until the arm is calibrated
 ROTOR = 0.05  # as much of a guess: its rotors' inertia, as a share of the largest inertia that a joint moves
@@ -73,17 +74,17 @@ def _menagerie(reference: str) -> Path:
         import mujoco_menagerie
     except ImportError as error:
         fix = "pip install mujoco-menagerie, or name the path of a model"
-        raise InputError(f"'{reference}' needs the package mujoco-menagerie", fix=fix) from error
+        raise InputError(f"'{reference}' needs the package mujoco-menagerie", fix=fix, key=KEY) from error
     arms = [robot.name for robot in mujoco_menagerie.robots("arm")]
     if name not in arms:
         message = f"MuJoCo Menagerie has no arm '{name}'; it has {', '.join(arms)}"
-        raise InputError(message, fix=did_you_mean(name, arms))
+        raise InputError(message, fix=did_you_mean(name, arms), key=KEY)
     robot = mujoco_menagerie.get(name)
     try:
         return robot.xml(robot.default_model)
     except mujoco_menagerie.MenagerieError as error:
         fix = "fetch it where there is a network (mujoco_menagerie.prefetch), or name the path of a model"
-        raise InputError(f"'{reference}' is not in the cache and cannot be fetched: {error}", fix=fix) from error
+        raise InputError(f"'{reference}' is not in the cache and cannot be fetched: {error}", fix=fix, key=KEY) from error
 
 
 def _name_flange(spec: mujoco.MjSpec, path: Path) -> None:

@@ -19,6 +19,9 @@ class Physics(NamedTuple):
         parts: (n, free parts, 7) position of each part's base, m, and its quaternion, wxyz.
         aperture_m: (n,) the gap between the pads of a gripper that moves.
         openings: (n, moving fixtures) vises and doors, from 0, closed, to 1, open.
+        forces_N: (n, time steps) net contact force on the tool at each; `contact_N` is the largest.
+        touch_N: (n,) largest force of a single contact with what the cell wants never touched; zero where it names
+            nothing.
     """
 
     q_rad: np.ndarray
@@ -28,6 +31,24 @@ class Physics(NamedTuple):
     parts: np.ndarray
     aperture_m: np.ndarray
     openings: np.ndarray
+    forces_N: np.ndarray
+    touch_N: np.ndarray
+
+
+class Poses(NamedTuple):
+    """Where everything stands in n simulations, as a picture needs to know it. Views: they change with the next step.
+
+    Attributes:
+        qpos: (n, nq) of all joints.
+        mocap_pos, mocap_quat: (n, mocap bodies, 3) and (n, mocap bodies, 4).
+        body_pos, body_quat: (n, bodies, 3) and (n, bodies, 4) in their parents.
+    """
+
+    qpos: np.ndarray
+    mocap_pos: np.ndarray
+    mocap_quat: np.ndarray
+    body_pos: np.ndarray
+    body_quat: np.ndarray
 
 
 class Backend(Protocol):
@@ -52,4 +73,8 @@ class Backend(Protocol):
             opening: (n, 1 + moving fixtures) where the gripper, vises and doors are to go, from 0, closed, to 1, open;
                 None or (n, 0) where nothing moves but the arm.
         """
+        ...
+
+    def poses(self) -> Poses:
+        """Where everything stands now."""
         ...

@@ -7,6 +7,8 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.sim.backend import Backend
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import Workcell
+from robot_rlaas.sim.painting import GlPainter
+from robot_rlaas.sim.seeing import SeeingBackend
 
 CPU = "cpu"
 
@@ -35,3 +37,25 @@ def backend_of(simulator: str, workcell: Workcell, cell: CellSpec, nsim: int) ->
         message = f"the simulator '{simulator}' needs MuJoCo Warp ({error})"
         raise InputError(message, fix=f"pip install 'robot_rlaas[warp]', or name '{CPU}'") from error
     return WarpBackend(workcell, cell, nsim, named[1])
+
+
+def seeing_backend_of(simulator: str, workcell: Workcell, cell: CellSpec, nsim: int, threads: int = 0) -> SeeingBackend:
+    """The backend of this name, taking the pictures of the cell's cameras; enter it before its first reset.
+
+    Args:
+        simulator, workcell, cell, nsim: as of `backend_of`. MuJoCo Warp draws on its own device.
+        threads: of the CPU's simulation and drawing; 0 takes all cores.
+
+    Raises:
+        InputError: as `backend_of`; and if the cell has no cameras.
+    """
+    if not cell.cameras:
+        fix = "add `cameras` to its file, or ask for no pictures"
+        raise InputError(f"the cell '{cell.name}' has no cameras", key="cameras", fix=fix)
+    if simulator == CPU:
+        drawn = GlPainter(cell, workcell, nsim, threads)
+        return SeeingBackend(CpuBackend(workcell, cell, nsim, threads), drawn, cell)
+    backend = backend_of(simulator, workcell, cell, nsim)
+    from robot_rlaas.sim.warp_painting import WarpPainter
+
+    return SeeingBackend(backend, WarpPainter(cell, workcell, nsim, simulator.partition(":")[2]), cell)

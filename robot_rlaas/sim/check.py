@@ -14,10 +14,12 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import about_z
 from robot_rlaas.control.safety import Envelope, inside_keep_out
+from robot_rlaas.sim.check_cameras import check_cameras
 from robot_rlaas.sim.check_handling import check_doors, check_reach, check_time
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time, upright
 from robot_rlaas.sim.model import Workcell, build
+from robot_rlaas.sim.surfaces import arm_links
 from robot_rlaas.sim.variation import draw
 
 PENETRATION_M = 1e-4
@@ -42,7 +44,8 @@ def check(cell: CellSpec, path: Path) -> tuple[Workcell, list[Finding]]:
         _home(cell, workcell)
         upright(cell, workcell)
         kind = _handling if isinstance(cell.task, HandlingTask) else _insertion
-        return workcell, [Finding("the model compiles", compiled), *kind(cell, workcell)]
+        found = [*kind(cell, workcell), *check_cameras(cell, workcell)]
+        return workcell, [Finding("the model compiles", compiled), *found]
 
 
 def _insertion(cell: CellSpec, workcell: Workcell) -> list[Finding]:
@@ -61,13 +64,21 @@ def _handling(cell: CellSpec, workcell: Workcell) -> list[Finding]:
 def _home(cell: CellSpec, workcell: Workcell) -> None:
     """The arm can stand where it starts."""
     home, limits = np.deg2rad(np.array(cell.robot.home_deg)), workcell.envelope
+    margin = cell.requirements.joint_margin
+    if margin and (limits.lower_rad >= limits.upper_rad).any():
+        joint = workcell.chain.joints[np.argmin(limits.upper_rad - limits.lower_rad)]
+        raise InputError(
+            f"requirements.joint_margin.margin_deg is {margin.margin_deg:g}: it leaves nothing of the range of {joint}",
+            key="requirements.joint_margin.margin_deg",
+            fix="make it smaller",
+        )
     for i in np.flatnonzero((home < limits.lower_rad) | (home > limits.upper_rad)):
         low, high = np.rad2deg([limits.lower_rad[i], limits.upper_rad[i]])
-        joint = workcell.chain.joints[i]
+        joint, kept = workcell.chain.joints[i], " with the joint margin kept" if margin else ""
         raise InputError(
-            f"robot.home_deg is {list(cell.robot.home_deg)}: {joint} can turn from {low:.0f} to {high:.0f} deg",
+            f"robot.home_deg is {list(cell.robot.home_deg)}: {joint} can turn from {low:.0f} to {high:.0f} deg{kept}",
             key="robot.home_deg",
-            fix="choose a home pose within the joint limits",
+            fix="choose a home pose within the joint limits" + (", or a smaller joint margin" if margin else ""),
         )
 
 
@@ -135,13 +146,21 @@ def _nothing_touches(cell: CellSpec, workcell: Workcell) -> Finding:
         mujoco.mj_forward(backend.batch.get_model(i), data)
         deepest = float(min(data.contact.dist, default=0.0))
         if deepest < -PENETRATION_M:
-            raise _inside(cell, backend.batch.get_model(i), data.contact, -deepest)
+            raise _inside(cell, workcell, data.contact, -deepest)
     return Finding("nothing touches at the start", f"{SAMPLES} starts")
 
 
-def _inside(cell: CellSpec, model: mujoco.MjModel, contact, deep_m: float) -> InputError:
-    """What is inside what: the tool in a part of the cell, or one thing in the cell in another."""
+def _inside(cell: CellSpec, workcell: Workcell, contact, deep_m: float) -> InputError:
+    """What is inside what: tool or link in a part of the cell, or one thing in the cell in another."""
+    model = workcell.model
     names = [model.body(model.geom_bodyid[geom]).name for geom in contact.geom[np.argmin(contact.dist)]]
+    links = [name for name in names if name in arm_links(workcell.spec)]
+    if links:  # it collides because it is named
+        return InputError(
+            f"requirements.untouched names '{links[0]}', which at the start is {deep_m * 1000:.1f} mm inside something",
+            key="requirements.untouched.surfaces",
+            fix="take it out, or move robot.home_deg away from it",
+        )
     if any(name.startswith("tool/") or name == "part" for name in names):
         return InputError(
             f"robot.home_deg is {list(cell.robot.home_deg)}: at the start the tool is {deep_m * 1000:.1f} mm "
@@ -173,4 +192,6 @@ def _above_plate(cell: CellSpec, workcell: Workcell) -> float:
 def _time(cell: CellSpec) -> Finding:
     """A lower bound on the cycle time from the largest step of the tool."""
     reach = float(np.abs(cell.variation.plate_xy_mm).max()) * np.sqrt(2)
-    return enough_time(cell, float(np.hypot(reach, cell.task.start_height_mm + cell.task.depth_mm)))
+    x, y, z = cell.task.plate.top_mm
+    ends = np.array([(x, y, z + cell.task.start_height_mm), (x, y, z - cell.task.depth_mm)])
+    return enough_time(cell, float(np.hypot(reach, ends[0, 2] - ends[1, 2])), ends)

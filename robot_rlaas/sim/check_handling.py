@@ -120,4 +120,4 @@ def check_time(cell: CellSpec) -> Finding:
             number, inside = found[stage.at]
             points.append(nominal(standing(task)[number]).at(inside).p)
     way_mm = 1000 * sum(float(np.linalg.norm(b[:2] - a[:2])) for a, b in pairwise(points))
-    return enough_time(cell, way_mm)
+    return enough_time(cell, way_mm, 1000 * np.array(points))

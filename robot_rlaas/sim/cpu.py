@@ -5,11 +5,12 @@ import numpy as np
 from mujoco.batch import Batch
 
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.backend import Physics
+from robot_rlaas.sim.backend import Physics, Poses
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.driving import Drives
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.placing import placing_of
+from robot_rlaas.sim.surfaces import touch_at, touch_N
 
 CTRL = int(mujoco.mjtState.mjSTATE_CTRL)
 
@@ -43,13 +44,15 @@ class CpuBackend:
             expand("actuator_delay"),
         )
         self._placing = placing_of(cell, model, self._batch)
+        self._bodies = [_per_simulation(self._batch, model, name) for name in ("body_pos", "body_quat")]
         self._drives = Drives(cell, model, self._batch, self._nominal.joints)
+        self._touch_at = touch_at(model)
         free = model.jnt_qposadr[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE]
         self._free = free[:, None] + np.arange(7)
 
     @property
     def batch(self) -> Batch:
-        """The underlying batch, to render a simulation from."""
+        """The underlying batch."""
         return self._batch
 
     def reset(self, ids: np.ndarray, start: Draw, q_rad: np.ndarray) -> Physics:
@@ -90,6 +93,10 @@ class CpuBackend:
         """True positions (m, 3) and quaternions (m, 4), wxyz, of the plate."""
         return self._mocap_pos[ids, 0], self._mocap_quat[ids, 0]
 
+    def poses(self) -> Poses:
+        """See `Backend.poses`."""
+        return Poses(self._qpos, self._mocap_pos, self._mocap_quat, *self._bodies)
+
     def _fill_history(self, ids: np.ndarray, q_rad: np.ndarray) -> None:
         """Without this the delayed command at the start would be zero: the arm would jump."""
         k = q_rad.shape[1]
@@ -98,13 +105,26 @@ class CpuBackend:
         buffers[ids, :, 2 + samples :] = q_rad[:, :, None]
 
     def physics(self, sensordata: np.ndarray, q: np.ndarray) -> Physics:
-        """What a period brought: sensordata (n, steps, 9 + drives), q (n, nq) after it, with the arm's joints first."""
+        """What a period brought.
+
+        Args:
+            sensordata: (n, steps, 9 + drives + surfaces) at its time steps.
+            q: (n, nq) after it, with the arm's joints first.
+        """
         parts, q = q[:, self._free], q[:, : self._nominal.joints]
-        contact = np.sqrt((sensordata[:, :, 6:9] ** 2).sum(-1).max(1))
+        forces = np.sqrt((sensordata[:, :, 6:9] ** 2).sum(-1))
+        contact = forces.max(1)
         bad = ~np.isfinite(q).all(1) | ~np.isfinite(contact)
-        openings = self._drives.openings(sensordata[:, -1, 9:])
-        aperture_m = self._drives.aperture_m(openings)
-        return Physics(q.copy(), sensordata[:, :, :6].mean(1), contact, bad, parts, aperture_m, openings[:, 1:])
+        openings = self._drives.openings(sensordata[:, -1, 9 : self._touch_at])
+        aperture_m, wrench = self._drives.aperture_m(openings), sensordata[:, :, :6].mean(1)
+        touch = touch_N(sensordata[:, :, self._touch_at :])
+        return Physics(q.copy(), wrench, contact, bad, parts, aperture_m, openings[:, 1:], forces, touch)
+
+
+def _per_simulation(batch: Batch, model: mujoco.MjModel, name: str) -> np.ndarray:
+    """A field of the model (n, ...), the same for all where it does not vary."""
+    varied, nominal = batch.expanded(name), getattr(model, name)
+    return np.broadcast_to(nominal, (batch.nsim, *nominal.shape)) if varied is None else varied
 
 
 class _Nominal:

@@ -15,6 +15,8 @@ class Draw(NamedTuple):
         bias_yaw_rad: (n,): observed minus true plate pose.
         hand_m: (n, 3) and
         hand_rad: (n, 3) rotation vector: the part's pose in the hand, against nominal.
+        plate_z_m: (n,) and
+        plate_tilt_rad: (n, 2), about the base frame's x and y: the plate's true height and tilt, which nobody sees.
         friction: (n,) sliding friction between part and plate.
         damping_scale, joint_friction_Nm, gain_scale, armature_scale: (n, k) per joint.
         delay_s: (n,) between a command and its effect.
@@ -24,6 +26,7 @@ class Draw(NamedTuple):
         payload_m: (n, 3) its centre of mass in the hand's frame, from the middle between the fingertips.
         start: (n, len(cell.task.start_ranges)) what else the task varies, in its units.
         sight_noise: (n, horizon + 1, cell.task.watched, 3) standard normal: each part's x, y, yaw in each picture.
+        looks: (n, size) how the scene looks to the cell's cameras; see `sim.looks`. Nothing without cameras.
     """
 
     plate_xy_m: np.ndarray
@@ -32,6 +35,8 @@ class Draw(NamedTuple):
     bias_yaw_rad: np.ndarray
     hand_m: np.ndarray
     hand_rad: np.ndarray
+    plate_z_m: np.ndarray
+    plate_tilt_rad: np.ndarray
     friction: np.ndarray
     damping_scale: np.ndarray
     joint_friction_Nm: np.ndarray
@@ -44,7 +49,22 @@ class Draw(NamedTuple):
     payload_m: np.ndarray
     start: np.ndarray
     sight_noise: np.ndarray
+    looks: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Draw":
         """The draws of these rows."""
         return Draw(*(field[rows] for field in self))
+
+
+def uniform(
+    rng: np.random.Generator,
+    ends: tuple[float, float],
+    inner: tuple[float, float] | None = None,
+    size: int | None = None,
+) -> np.ndarray:
+    """Uniform between two ends or, where there is an inner range, in what of it lies outside that."""
+    low, high = ends
+    inner_low, inner_high = inner or (high, high)
+    below, above = max(inner_low - low, 0.0), max(high - inner_high, 0.0)
+    at = np.asarray(rng.uniform(0.0, below + above, size))
+    return np.where(at <= below, low + at, inner_high + at - below)

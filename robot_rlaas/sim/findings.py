@@ -37,19 +37,42 @@ def upright(cell: CellSpec, workcell: Workcell) -> None:
         )
 
 
-def enough_time(cell: CellSpec, way_mm: float) -> Finding:
-    """The cycle time has room for a way at the largest step of the tool.
+def enough_time(cell: CellSpec, way_mm: float, points_mm: np.ndarray) -> Finding:
+    """The cycle time has room for a way at the largest step of the tool, and slower where a speed zone asks for that.
+
+    Args:
+        cell: what is required.
+        way_mm: how long the way is at the least.
+        points_mm: (p, 3) what the tool reaches on it, one after the other.
 
     Raises:
-        InputError: if that alone takes longer.
+        InputError: if the way alone takes longer.
     """
-    speed = cell.control.step_mm * cell.control.rate_hz
-    shortest, limit = way_mm / speed, cell.requirements.cycle_time_s.limit
+    speed, limit = cell.control.step_mm * cell.control.rate_hz, cell.requirements.cycle_time_s.limit
+    slow_s = _slow_s(cell, points_mm, speed)
+    shortest = way_mm / speed + slow_s
+    zones = f" and slower in requirements.speed_zones, {slow_s:.1f} s more" if slow_s else ""
     if shortest > limit:
         raise InputError(
             f"requirements.cycle_time_s.limit is {limit} s, but the way alone takes {shortest:.1f} s at "
-            f"{speed:.0f} mm/s (control.step_mm times control.rate_hz)",
+            f"{speed:.0f} mm/s (control.step_mm times control.rate_hz){zones}",
             key="requirements.cycle_time_s.limit",
-            fix="allow more time or larger steps",
+            fix="allow more time or larger steps" + (", or a faster or smaller zone" if slow_s else ""),
         )
     return Finding("the cycle time can be met", f"the way alone takes {shortest:.1f} s of {limit:g} s")
+
+
+def _slow_s(cell: CellSpec, points_mm: np.ndarray, speed_mm_s: float) -> float:
+    """How much longer a way takes, at the least, because its points lie in speed zones.
+
+    Between two points in a zone the tool either stays inside, slow all the way between them, or leaves it and comes
+    back by the shortest ways out and in.
+    """
+    zones, most = cell.requirements.speed_zones, np.zeros(len(points_mm) - 1)
+    way_mm = np.linalg.norm(np.diff(points_mm, axis=0), axis=1)
+    for zone in zones.zones if zones else ():
+        inside_mm = np.array(zone.size_mm) / 2 - np.abs(points_mm - np.array(zone.center_mm))
+        depth_mm = np.maximum(inside_mm.min(axis=1), 0.0)
+        more_s_mm = max(1.0 / zone.speed_mm_s - 1.0 / speed_mm_s, 0.0)
+        most = np.maximum(most, np.minimum(depth_mm[:-1] + depth_mm[1:], way_mm) * more_s_mm)
+    return float(most.sum())

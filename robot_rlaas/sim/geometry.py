@@ -14,6 +14,8 @@ CHAMFER, INSIDE, BRIGHT, DARK = (
     (0.13, 0.14, 0.16, 1),
 )
 KEEP_OUT_NAME, SOLID_NAME = "keep_out/", "solid/"  # how names begin: of a keep-out box, and of what stands in it
+SPEED_ZONE_NAME = "speed_zone/"  # the same of a speed zone
+CAMERA_NAME = "camera/"  # the same of the cameras that a cell file names
 UNSEEN = 3  # the group that is not drawn
 FACETS = 48  # of a round hole that is drawn
 NO_CONTACT: dict[str, Any] = {"contype": 0, "conaffinity": 0}

@@ -1,4 +1,4 @@
-"""Episodes as a contact file foretells them: the next part's friction and offset, and where plates lie.
+"""Episodes as a contact file foretells them: the next part's friction and offset, where plates lie and how level.
 
 A value is drawn as the next of those that were seen: from Student's t, which is what a normal population of unknown
 mean and deviation leaves (Gelman et al., Bayesian Data Analysis, 3rd ed., 2013, section 3.2). Logs show what camera and
@@ -51,6 +51,12 @@ def as_learned(
     friction = found.accepted("friction")
     if friction and "friction" not in beyond:
         drawn = drawn._replace(friction=np.array([_positive(friction[0], rng) for rng in own]))
+    height = found.accepted("plate_z_mm")
+    if height:
+        drawn = drawn._replace(plate_z_m=MM * np.array([_stands(height[0], rng) for rng in own]))
+    tilt = found.accepted("plate_tilt_x_deg", "plate_tilt_y_deg")
+    if tilt:
+        drawn = drawn._replace(plate_tilt_rad=DEG * np.array([[_stands(one, rng) for one in tilt] for rng in own]))
     return drawn
 
 
@@ -76,6 +82,11 @@ def _with_offset(drawn: Draw, cell: CellSpec, wanted_m: np.ndarray) -> Draw:
 def _mean(one: Learned, rng: np.random.Generator) -> float:
     """What the mean may be."""
     return one.value + one.deviation / np.sqrt(one.parts) * rng.standard_t(one.parts - 1)
+
+
+def _stands(one: Learned, rng: np.random.Generator) -> float:
+    """How a plate may stand that stays as it is."""
+    return _mean(one, rng) + rng.uniform(-one.hidden, one.hidden)
 
 
 def _next(one: Learned, rng: np.random.Generator) -> float:

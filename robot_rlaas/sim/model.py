@@ -10,15 +10,17 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.hardware import HardwareProfile, load_hardware
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.envelope import envelope_of
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
-from robot_rlaas.sim import handling, insertion
+from robot_rlaas.sim import handling, insertion, surfaces
 from robot_rlaas.sim.arms import load_arm, load_model
-from robot_rlaas.sim.geometry import ENVIRONMENT, HELD, KEEP_OUT_NAME, SOLID_NAME
+from robot_rlaas.sim.cameras import add_cameras
+from robot_rlaas.sim.geometry import ENVIRONMENT, HELD, KEEP_OUT_NAME, NO_CONTACT, SOLID_NAME, SPEED_ZONE_NAME
 
 TIMESTEP_S = 0.005
 DELAY_SAMPLES = 20  # room for 0.1 s of command delay
-RED = (0.80, 0.25, 0.20, 1)
+RED, SLOW = (0.80, 0.25, 0.20, 1), (0.95, 0.65, 0.10, 0.2)
 
 
 class Workcell(NamedTuple):
@@ -58,7 +60,9 @@ def build(cell: CellSpec) -> Workcell:
     else:
         insertion.add(spec, cell.task, fingertip[2])
     _add_surroundings(spec, cell)
+    add_cameras(spec, cell.cameras)
     _add_sensors(spec, len(profile.joints))
+    surfaces.add(spec, cell)
     _delay_room(spec, len(profile.joints), exact=cell.calibration is not None)
     lean = spec.copy()  # what only pictures need costs a tenth of every step
     lean.compiler.discardvisual = True
@@ -89,7 +93,8 @@ def build(cell: CellSpec) -> Workcell:
             key="robot.home_deg",
         )
     chain = serial_chain(model, profile.joints, "tip")
-    return Workcell(spec, model, chain, _envelope(cell, profile, chain, _guarded_m(cell, model, fingertip[2])), profile)
+    envelope = envelope_of(cell, profile, chain, _guarded_m(cell, model, fingertip[2]))
+    return Workcell(spec, model, chain, envelope, profile)
 
 
 def _options(spec: mujoco.MjSpec) -> None:
@@ -133,6 +138,11 @@ def _add_surroundings(spec: mujoco.MjSpec, cell: CellSpec) -> None:
             conaffinity=HELD,
             rgba=RED,
         )
+    zones = cell.requirements.speed_zones
+    for zone in zones.zones if zones else ():
+        center, half = np.array(zone.center_mm) / 1000, np.array(zone.size_mm) / 2000
+        slow = {"name": f"{SPEED_ZONE_NAME}{zone.name}", "group": 1, "rgba": SLOW, **NO_CONTACT}
+        world.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half, **slow)
     if isinstance(cell.task, HandlingTask):
         views = handling.views(cell.task)
     else:
@@ -201,22 +211,6 @@ def _upright(axis: np.ndarray) -> np.ndarray:
     mujoco.mju_quatZ2Vec(quat, axis)
     mujoco.mju_quat2Mat(R, quat)
     return R.reshape(3, 3)
-
-
-def _envelope(cell: CellSpec, profile: HardwareProfile, chain: SerialChain, guarded_m: np.ndarray) -> Envelope:
-    position = np.array(profile.position_limit_rad)
-    low = np.array([np.array(b.center_mm) - np.array(b.size_mm) / 2 for b in cell.keep_out]).reshape(-1, 3) / 1000
-    high = np.array([np.array(b.center_mm) + np.array(b.size_mm) / 2 for b in cell.keep_out]).reshape(-1, 3) / 1000
-    return Envelope(
-        lower_rad=np.maximum(chain.lower_rad, position[:, 0]),
-        upper_rad=np.minimum(chain.upper_rad, position[:, 1]),
-        speed_rad_s=np.minimum(profile.velocity_limit_rad_s, cell.control.joint_speed_rad_s),
-        acceleration_rad_s2=np.minimum(profile.acceleration_limit_rad_s2, cell.control.joint_acceleration_rad_s2),
-        keep_out_min_m=low,
-        keep_out_max_m=high,
-        guarded_m=guarded_m,
-        force_N=profile.force_limit_N,
-    )
 
 
 def _guarded_m(cell: CellSpec, model: mujoco.MjModel, fingertip_m: float) -> np.ndarray:

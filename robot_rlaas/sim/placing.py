@@ -51,9 +51,9 @@ class InsertionPlacing:
     def place(self, ids: np.ndarray, start: Draw) -> np.ndarray:
         """See `Placing.place`."""
         self._qpos[ids[:, None], self._turning] = np.deg2rad(start.start)
-        xy = start.plate_xy_m
-        self._mocap_pos[ids, 0] = self._plate_m + np.concatenate([xy, 0.0 * xy[:, :1]], axis=1)
-        self._mocap_quat[ids, 0] = quaternions(UP * start.plate_yaw_rad[:, None])
+        tilt = np.concatenate([start.plate_tilt_rad, np.zeros((len(ids), 1))], axis=1)
+        self._mocap_pos[ids, 0] = self._plate_m + np.concatenate([start.plate_xy_m, start.plate_z_m[:, None]], axis=1)
+        self._mocap_quat[ids, 0] = after(quaternions(UP * start.plate_yaw_rad[:, None]), quaternions(tilt))
         self._body_pos[ids, self._part] = self._part_m + start.hand_m
         self._body_quat[ids, self._part] = quaternions(start.hand_rad)
         self._friction[ids[:, None], self._geoms, 0] = start.friction[:, None]
@@ -93,6 +93,14 @@ def _upright(at: Flat) -> np.ndarray:
     """The quaternions (..., 4), wxyz, of poses that are turned about z alone."""
     zero = 0.0 * at.yaw
     return np.stack([np.cos(at.yaw / 2), zero, zero, np.sin(at.yaw / 2)], axis=-1)
+
+
+def after(first: np.ndarray, then: np.ndarray) -> np.ndarray:
+    """One rotation and then another, about fixed axes: quaternions (n, 4), wxyz."""
+    w, x, y, z = then.T
+    a, b, c, d = first.T
+    product = (w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c)
+    return np.stack([*product, w * c - x * d + y * a + z * b, w * d + x * c - y * b + z * a], axis=-1)
 
 
 def quaternions(rotvec: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from robot_rlaas.cell.insertion import InsertionTask
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import write_atomic
+from robot_rlaas.sim.backend import Backend
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
@@ -54,7 +55,7 @@ class Renderer:
         self._shadows, self._smooth = shadows, smooth
 
     def __enter__(self) -> Self:
-        self._gl = _open_gl()
+        self._gl = open_gl()
         width, height = self._size
         spec = dress(self._workcell.spec)
         spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
@@ -74,7 +75,7 @@ class Renderer:
         self._context.free()
         self._gl.free()
 
-    def draw(self, backend: CpuBackend, simulation: int, camera: str) -> np.ndarray:
+    def draw(self, backend: Backend, simulation: int, camera: str) -> np.ndarray:
         """One simulation of this workcell as it is now.
 
         Args:
@@ -85,7 +86,7 @@ class Renderer:
         Returns:
             (height, width, 3) uint8 RGB.
         """
-        mirror(self._model, self._data, backend, simulation)
+        mirror(self._model, self._data, backend.poses(), simulation)
         mujoco.mj_camlight(self._model, self._data)
         return self._shoot(camera)
 
@@ -113,10 +114,10 @@ def cell_picture(cell: CellSpec, workcell: Workcell, count: int = 4, seed: int =
     Raises:
         RenderingUnavailable: where there is no EGL.
     """
-    backend, labels = _at_starts(cell, workcell, count, seed)
+    backend, starts = at_starts(cell, workcell, count, seed)
     with Renderer(workcell, WIDTH_PX, 640) as renderer:
         wide = renderer.draw(backend, 0, "cell")
-    below = _close_ups(workcell, backend, labels, columns=count)
+    below = _close_ups(workcell, backend, _labels(cell, starts), columns=count)
     return np.concatenate([wide, np.full((GAP_PX, WIDTH_PX, 3), PAPER, np.uint8), below])
 
 
@@ -129,17 +130,22 @@ def start_sheet(cell: CellSpec, workcell: Workcell, columns: int = 4, rows: int 
     Raises:
         RenderingUnavailable: where there is no EGL.
     """
-    return _close_ups(workcell, *_at_starts(cell, workcell, columns * rows, seed), columns)
+    backend, starts = at_starts(cell, workcell, columns * rows, seed)
+    return _close_ups(workcell, backend, _labels(cell, starts), columns)
 
 
-def _at_starts(cell: CellSpec, workcell: Workcell, count: int, seed: int) -> tuple[CpuBackend, list[str]]:
-    """So many episodes at their starts, and a label for each."""
+def at_starts(cell: CellSpec, workcell: Workcell, count: int, seed: int) -> tuple[CpuBackend, Draw]:
+    """So many episodes at their starts, and what was drawn for them."""
     starts = draw(cell, Seeds(seed, Space.SHOW), np.arange(count))
     backend = CpuBackend(workcell, cell, count, nthread=1)
     home = np.deg2rad(np.array(cell.robot.home_deg))
     backend.reset(np.arange(count), starts, np.broadcast_to(home, (count, len(home))))
+    return backend, starts
+
+
+def _labels(cell: CellSpec, starts: Draw) -> list[str]:
     insertion = isinstance(cell.task, InsertionTask)
-    return backend, [_where(starts, i) if insertion else f"start {i}" for i in range(count)]
+    return [_where(starts, i) if insertion else f"start {i}" for i in range(len(starts.friction))]
 
 
 def _where(starts: Draw, i: int) -> str:
@@ -209,7 +215,12 @@ def offscreen(model: mujoco.MjModel, gl: Any) -> mujoco.MjrContext:
     return context
 
 
-def _open_gl() -> Any:
+def open_gl() -> Any:
+    """An OpenGL context without a display, current in this thread.
+
+    Raises:
+        RenderingUnavailable: if the machine has none.
+    """
     setting = os.environ.get("MUJOCO_GL", "").lower()
     if setting in ("disable", "disabled", "off", "false", "0"):
         raise RenderingUnavailable(f"MUJOCO_GL={setting} turns it off")

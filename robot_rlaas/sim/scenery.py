@@ -3,7 +3,17 @@
 import mujoco
 import numpy as np
 
-from robot_rlaas.sim.geometry import BOX, BRIGHT, CYLINDER, DARK, KEEP_OUT_NAME, SOLID_NAME, STEEL, look
+from robot_rlaas.sim.geometry import (
+    BOX,
+    BRIGHT,
+    CYLINDER,
+    DARK,
+    KEEP_OUT_NAME,
+    SOLID_NAME,
+    SPEED_ZONE_NAME,
+    STEEL,
+    look,
+)
 
 Color = tuple[float, float, float, float]
 
@@ -12,6 +22,7 @@ PROFILE: Color = (0.60, 0.63, 0.66, 1)
 RED: Color = (0.80, 0.17, 0.13, 1)
 KEEP_OUT: Color = (0.93, 0.28, 0.16, 0.13)
 ZONE: Color = (0.93, 0.28, 0.16, 0.05)
+SLOW: Color = (0.93, 0.62, 0.08, 0.10)
 FLOOR_Z = -0.80
 
 
@@ -37,6 +48,9 @@ def dress(spec: mujoco.MjSpec) -> mujoco.MjSpec:
         if geom.name.startswith("zone_"):
             geom.rgba = ZONE
             _edges(spec.worldbody, np.array(geom.pos), np.array(geom.size[:3]))
+        if geom.name.startswith(SPEED_ZONE_NAME):
+            geom.rgba = SLOW
+            _edges(spec.worldbody, np.array(geom.pos), np.array(geom.size[:3]), SLOW)
     return spec
 
 
@@ -128,7 +142,7 @@ def _keep_out(spec: mujoco.MjSpec, zone) -> None:
     grip.contype = grip.conaffinity = 0
 
 
-def _edges(body, center: np.ndarray, half: np.ndarray) -> None:
+def _edges(body, center: np.ndarray, half: np.ndarray, color: Color = KEEP_OUT) -> None:
     for axis in range(3):
         one, two = (a for a in range(3) if a != axis)
         for s, t in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
@@ -136,7 +150,7 @@ def _edges(body, center: np.ndarray, half: np.ndarray) -> None:
             at[one] += s * half[one]
             at[two] += t * half[two]
             size[axis] = half[axis]
-            _look(body, "box", at, size, (*KEEP_OUT[:3], 0.8))
+            _look(body, "box", at, size, (*color[:3], 0.8))
 
 
 def _look(body, shape: str, pos, size, rgba: Color) -> None:

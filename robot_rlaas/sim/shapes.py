@@ -5,7 +5,7 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.backend import Backend, Poses
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.scenery import dress
 
@@ -48,26 +48,27 @@ class Scene:
         self.bodies = tuple(self._model.body(i).name for i in range(self._model.nbody))
         self.shapes = shapes(self._model)
 
-    def poses(self, backend: CpuBackend, simulation: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def poses(self, backend: Backend, simulation: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Positions (bodies, 3) m and quaternions (bodies, 4), wxyz, in a simulation of this workcell."""
-        mirror(self._model, self._data, backend, simulation)
+        mirror(self._model, self._data, backend.poses(), simulation)
         return self._data.xpos, self._data.xquat
 
-    def view(self, camera: str) -> tuple[np.ndarray, np.ndarray]:
-        """Where a camera is (3,), and the point (3,) of its axis that is nearest to the middle of the cell, m."""
+    def view(self, camera: str) -> tuple[np.ndarray, np.ndarray, float]:
+        """Where a camera is (3,), the point (3,) of its axis nearest to the cell's middle, m; field of view, rad."""
         i = self._model.camera(camera).id
         position, forward = self._data.cam_xpos[i], -self._data.cam_xmat[i].reshape(3, 3)[:, 2]
-        return position.copy(), position + forward * float((self._model.stat.center - position) @ forward)
+        middle = position + forward * float((self._model.stat.center - position) @ forward)
+        return position.copy(), middle, float(np.deg2rad(self._model.cam_fovy[i]))
 
 
-def shapes(model: mujoco.MjModel) -> list[Shape]:
-    """What a viewer shows of a model, but planes, which have no end."""
+def shapes(model: mujoco.MjModel, sides: int = SIDES) -> list[Shape]:
+    """What a viewer shows of a model, but planes, which have no end. What is round gets so many sides."""
     merged: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
     for geom in range(model.ngeom):
         kind = Kind(model.geom_type[geom])
         if kind == Kind.mjGEOM_PLANE or model.geom_group[geom] >= SHOWN_GROUPS:
             continue
-        vertices, faces = _triangles(model, geom)
+        vertices, faces = _triangles(model, geom, sides)
         R = np.zeros(9)
         mujoco.mju_quat2Mat(R, model.geom_quat[geom])
         placed = vertices @ R.reshape(3, 3).T + model.geom_pos[geom]
@@ -77,15 +78,14 @@ def shapes(model: mujoco.MjModel) -> list[Shape]:
     return [Shape(body, *_joined(parts), rgba, smooth) for (body, rgba, smooth), parts in merged.items()]
 
 
-def mirror(model: mujoco.MjModel, data: mujoco.MjData, backend: CpuBackend, simulation: int) -> None:
+def mirror(model: mujoco.MjModel, data: mujoco.MjData, at: Poses, simulation: int) -> None:
     """Let every body of a dressed model stand where it stands in a simulation.
 
     The dressed model has the same bodies and joints, and more geoms.
     """
-    theirs, state = backend.batch.get_model(simulation), backend.batch.get_data(simulation)
-    model.body_pos[:], model.body_quat[:] = theirs.body_pos, theirs.body_quat
-    data.qpos[:] = state.qpos
-    data.mocap_pos[:], data.mocap_quat[:] = state.mocap_pos, state.mocap_quat
+    model.body_pos[:], model.body_quat[:] = at.body_pos[simulation], at.body_quat[simulation]
+    data.qpos[:] = at.qpos[simulation]
+    data.mocap_pos[:], data.mocap_quat[:] = at.mocap_pos[simulation], at.mocap_quat[simulation]
     mujoco.mj_kinematics(model, data)
 
 
@@ -101,10 +101,10 @@ def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.
     return np.concatenate([v for v, _ in parts]), np.concatenate([f + i for (_, f), i in zip(parts, first)])
 
 
-def _triangles(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
+def _triangles(model: mujoco.MjModel, geom: int, sides: int) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and faces in the geom's frame."""
     kind, size = Kind(model.geom_type[geom]), model.geom_size[geom]
-    angle = np.linspace(-np.pi / 2, np.pi / 2, SIDES // 2 + 1)
+    angle = np.linspace(-np.pi / 2, np.pi / 2, sides // 2 + 1)
     arc = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     if kind == Kind.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
@@ -116,13 +116,13 @@ def _triangles(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray
         return vertices * size, faces
     if kind == Kind.mjGEOM_CYLINDER:
         radius, half = size[:2]
-        return _turned(np.array([(0, -half), (radius, -half), (radius, half), (0, half)]), SIDES)
+        return _turned(np.array([(0, -half), (radius, -half), (radius, half), (0, half)]), sides)
     if kind == Kind.mjGEOM_CAPSULE:
         radius, half = size[:2]
-        below, above = arc[: SIDES // 4 + 1], arc[SIDES // 4 :]  # both with the equator
-        return _turned(np.concatenate([radius * below - (0, half), radius * above + (0, half)]), SIDES)
+        below, above = arc[: sides // 4 + 1], arc[sides // 4 :]  # both with the equator
+        return _turned(np.concatenate([radius * below - (0, half), radius * above + (0, half)]), sides)
     if kind in (Kind.mjGEOM_SPHERE, Kind.mjGEOM_ELLIPSOID):
-        vertices, faces = _turned(arc, SIDES)
+        vertices, faces = _turned(arc, sides)
         return vertices * (size if kind == Kind.mjGEOM_ELLIPSOID else size[0]), faces
     raise NotImplementedError(f"no triangles for a geom of type {kind.name}")
 

@@ -2,7 +2,8 @@
 
 Where the cell has a calibration, the arm's dynamics are drawn from its posterior instead: normal, with its covariance,
 so that what only shows in ratios keeps its ratios, and truncated where physics ends. Where it has a contact file,
-friction and the offset between camera and hand are drawn from what that learned: see `sim.learned`.
+friction, the offset between camera and hand and the plate's height and tilt are drawn from what that learned: see
+`sim.learned`.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ import numpy as np
 from robot_rlaas.cell.calibration import PHYSICAL, Calibration
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.draws import Draw
+from robot_rlaas.sim.draws import Draw, uniform
 from robot_rlaas.sim.learned import as_learned
+from robot_rlaas.sim.looks import draw_looks
 from robot_rlaas.sim.model import TIMESTEP_S
 
 Beyond = Mapping[str, tuple[float, float]]  # factor of the cell's variation -> inner range, in the cell file's units
@@ -42,6 +44,8 @@ def draw(cell: CellSpec, seeds: Seeds, episodes: np.ndarray, beyond: Beyond = NO
     """
     generators = [seeds.generator(int(e)) for e in episodes]
     drawn = Draw(*(np.array(column) for column in zip(*(_one(cell, rng, beyond) for rng in generators))))
+    if cell.cameras:
+        drawn = drawn._replace(looks=draw_looks(cell, seeds, episodes, beyond))
     if cell.contact:
         drawn = as_learned(drawn, cell, cell.contact, generators, beyond)
     return _calibrated(drawn, cell.calibration, generators, beyond) if cell.calibration else drawn
@@ -50,28 +54,26 @@ def draw(cell: CellSpec, seeds: Seeds, episodes: np.ndarray, beyond: Beyond = NO
 def _one(cell: CellSpec, rng: np.random.Generator, beyond: Beyond) -> Draw:
     s, k = cell.sensing, len(cell.robot.home_deg)
 
-    def uniform(factor: str, size: int | None = None, scale: float = 1.0) -> np.ndarray:
-        low, high = getattr(cell.variation, factor)
-        inner_low, inner_high = beyond.get(factor, (high, high))
-        below, above = max(inner_low - low, 0.0), max(high - inner_high, 0.0)
-        at = np.asarray(rng.uniform(0.0, below + above, size))
-        return scale * np.where(at <= below, low + at, inner_high + at - below)
+    def drawn(factor: str, size: int | None = None, scale: float = 1.0) -> np.ndarray:
+        return scale * uniform(rng, getattr(cell.variation, factor), beyond.get(factor), size)
 
     mm, deg = 1e-3, np.pi / 180
     spread = np.repeat([s.force_noise_N, s.torque_noise_Nm], 3)
     bias = np.repeat([s.force_bias_N, s.torque_bias_Nm], 3) * rng.standard_normal(6)
     return Draw(
-        plate_xy_m=uniform("plate_xy_mm", 2, mm),
-        plate_yaw_rad=uniform("plate_yaw_deg", None, deg),
-        bias_xy_m=uniform("plate_bias_mm", 2, mm),
-        bias_yaw_rad=uniform("plate_bias_deg", None, deg),
-        hand_m=uniform("hand_offset_mm", 3, mm),
-        hand_rad=uniform("hand_offset_deg", 3, deg),
-        friction=uniform("friction"),
-        damping_scale=uniform("joint_damping_scale", k),
-        joint_friction_Nm=uniform("joint_friction_Nm", k),
-        gain_scale=uniform("servo_gain_scale", k),
-        delay_s=uniform("command_delay_s"),
+        plate_xy_m=drawn("plate_xy_mm", 2, mm),
+        plate_yaw_rad=drawn("plate_yaw_deg", None, deg),
+        bias_xy_m=drawn("plate_bias_mm", 2, mm),
+        bias_yaw_rad=drawn("plate_bias_deg", None, deg),
+        hand_m=drawn("hand_offset_mm", 3, mm),
+        hand_rad=drawn("hand_offset_deg", 3, deg),
+        plate_z_m=np.zeros(()),
+        plate_tilt_rad=np.zeros(2),
+        friction=drawn("friction"),
+        damping_scale=drawn("joint_damping_scale", k),
+        joint_friction_Nm=drawn("joint_friction_Nm", k),
+        gain_scale=drawn("servo_gain_scale", k),
+        delay_s=drawn("command_delay_s"),
         wrench_noise=bias + spread * rng.standard_normal((cell.horizon + 1, 6)),
         joint_noise_rad=s.joint_noise_rad * rng.standard_normal((cell.horizon + 1, k)),
         armature_scale=np.ones(k),
@@ -79,6 +81,7 @@ def _one(cell: CellSpec, rng: np.random.Generator, beyond: Beyond) -> Draw:
         payload_m=np.zeros(3),
         start=np.array([rng.uniform(*ends) for ends in cell.task.start_ranges.values()]),
         sight_noise=rng.standard_normal((cell.horizon + 1, cell.task.watched, 3)),
+        looks=np.zeros(0),
     )
 
 

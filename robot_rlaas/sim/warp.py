@@ -22,7 +22,7 @@ from mujoco.batch import MODEL_FIELDS
 
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.backend import Physics
+from robot_rlaas.sim.backend import Physics, Poses
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
@@ -111,6 +111,10 @@ class WarpBackend:
                 if values is not None and values.size:
                     wp.copy(rows[chosen], wp.array(values[ids].reshape(len(ids), -1), dtype=float))
         return physics
+
+    def poses(self) -> Poses:
+        """See `Backend.poses`."""
+        return self._host.poses()._replace(qpos=self._data.qpos.numpy().astype(float))
 
     def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
         """See `Backend.step`.

@@ -7,56 +7,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from handmade import CELL, CONTRACT, bundle_in, network, policy_in
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
-from samples import policy_directory
 
 from robot_rlaas.bundle import OnnxPolicy, build_bundle, load_bundle
 from robot_rlaas.bundle.load import sha256
 from robot_rlaas.bundle.network import NESTED
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.spec import load_cell
-from robot_rlaas.env.insertion import task as insertion
-
-CELL = load_cell("peg_insertion")
-CONTRACT = insertion.contract(CELL)
-
-
-def network(
-    rows: int = CONTRACT.observation_size, columns: int = CONTRACT.action_size, batch: str | int = "n"
-) -> bytes:
-    """action = clip(observation @ K, -1, 1), K drawn at random."""
-    K = np.random.default_rng(3).normal(size=(rows, columns)).astype(np.float32)
-    limits = [numpy_helper.from_array(np.float32(v), name) for name, v in (("low", -1), ("high", 1))]
-    graph = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["observation", "K"], ["product"]),
-            helper.make_node("Clip", ["product", "low", "high"], ["action"]),
-        ],
-        "proportional",
-        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, [batch, rows])],
-        [helper.make_tensor_value_info("action", TensorProto.FLOAT, [batch, columns])],
-        [numpy_helper.from_array(K, "K"), *limits],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
-
-
-def policy_in(folder: Path, content: bytes | None = None, **changes) -> Path:
-    return policy_directory(folder, CELL, content or network(), **changes)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    policy = policy_in(folder / "policy")
-    report = folder / "report.json"
-    policy_hash = sha256((policy / "policy.onnx").read_bytes())
-    hashes = {
-        "cell_hash": CELL.hash,
-        "kind": "qualification",
-        "policy": {"name": "policy", "sha256": policy_hash, "kind": "policy"},
-    }
-    report.write_text(json.dumps({"cell": CELL.name, **hashes}))
-    return build_bundle(policy, report, folder / "bundle")
+    return bundle_in(tmp_path_factory.mktemp("built"))
 
 
 def test_a_bundle_brings_everything_back(built):
@@ -86,6 +48,7 @@ def test_the_bundled_policy_acts_as_the_network_does(built):
     "name",
     [
         *("network.onnx", "manifest.json", "contract.json", "cell.json", "kinematics.json", "envelope.json"),
+        "capsules.json",
         *("report.json", "LICENSE.txt", "bundle.sha256"),
     ],
 )

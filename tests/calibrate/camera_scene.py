@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from robot_rlaas.calibrate.camera.board import A4_BOARD, charuco, draw_board
 from robot_rlaas.cell.camera_calibration import BoardSpec, Mount
-from robot_rlaas.sim.render import _open_gl, offscreen
+from robot_rlaas.sim.render import offscreen, open_gl
 
 SIZE = (640, 480)
 FINER = 2  # drawn pixels in a picture's pixel, each way
@@ -109,7 +109,7 @@ class BoardRenderer:
         self._board, self._lens = board, lens
 
     def __enter__(self) -> Self:
-        self._gl = _open_gl()
+        self._gl = open_gl()
         self._model = _scene(self._board)
         self._data = mujoco.MjData(self._model)
         self._scene = mujoco.MjvScene(self._model, maxgeom=100)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hidden_plant import RATE_HZ, follow, write_mcap
+from pressing import Pressed, write_press
 
 from robot_rlaas.calibrate.servo.excite import Excitation, excitation, multisine
 from robot_rlaas.cell.hardware import Plant
@@ -58,3 +59,24 @@ def logs(tmp_path_factory, workcell, motions, hidden) -> tuple[Path, Path]:
         write_mcap(folder / f"{name}.mcap", workcell, follow(workcell, hidden, motion.setpoints(RATE_HZ), rng))
         for name, motion in zip(("fit", "heldout"), motions)
     )
+
+
+@pytest.fixture(scope="session")
+def askew(hidden) -> Plant:
+    """The hidden arm before a plate that stands 3 mm too high and is tilted, with a wrist sensor that errs."""
+    stands = {"plate_z_mm": 3.0, "plate_tilt_x_deg": 0.6, "plate_tilt_y_deg": -0.8}
+    senses = {"force_noise_N": 0.5, "torque_noise_Nm": 0.02, "force_bias_N": 2.0}
+    return hidden.model_copy(update={**stands, **senses})
+
+
+@pytest.fixture(scope="session")
+def slippery(cell) -> CellSpec:
+    """A cell whose parts all have one friction, which the shipped cell does not allow for."""
+    vary = cell.variation.model_copy(update={"friction": (0.12, 0.12)})
+    return cell.model_copy(update={"variation": vary})
+
+
+@pytest.fixture(scope="session")
+def pressed(tmp_path_factory, slippery, askew) -> Pressed:
+    """A whole press of it."""
+    return write_press(tmp_path_factory.mktemp("press") / "press.mcap", slippery, askew, 2)

@@ -10,7 +10,7 @@ from robot_rlaas.cell.contact import ContactReport
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import Plant
 from robot_rlaas.cell.strict_yaml import load_spec
-from robot_rlaas.deploy.names import PLATE
+from robot_rlaas.deploy.names import MOTION, PLATE
 
 CYCLES = 16
 
@@ -31,7 +31,7 @@ def log(tmp_path_factory, narrow):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory, narrow, workcell, log) -> ContactReport:
     out = tmp_path_factory.mktemp("out")
-    written = learn_contact(narrow, workcell, [log], PLATE, out, lambda _: None)
+    written = learn_contact(narrow, workcell, [log], PLATE, MOTION, out, lambda _: None)
     assert load_spec(out / CONTACT, ContactReport) == written
     return written
 
@@ -59,7 +59,7 @@ def test_a_camera_out_of_line_is_a_finding(cell, workcell, log, tmp_path) -> Non
     changed = {"plate_bias_mm": (-0.9, -0.7), "friction": (0.5, 0.6), **hand}
     other = cell.model_copy(update={"variation": cell.variation.model_copy(update=changed)})
     told: list[str] = []
-    report = learn_contact(other, workcell, [log], PLATE, tmp_path, told.append)
+    report = learn_contact(other, workcell, [log], PLATE, MOTION, tmp_path, told.append)
     findings = "\n".join(report.findings)
     assert "calibrate the camera" in findings
     assert "widen them" in findings
@@ -70,7 +70,7 @@ def test_a_camera_out_of_line_is_a_finding(cell, workcell, log, tmp_path) -> Non
 def test_too_few_insertions_are_refused(cell, workcell, log, tmp_path) -> None:
     deep = cell.model_copy(update={"task": cell.task.model_copy(update={"depth_mm": 80.0})})
     with pytest.raises(InputError, match="0 insertions in 16 attempts; at least 5 are needed"):
-        learn_contact(deep, workcell, [log], PLATE, tmp_path)
+        learn_contact(deep, workcell, [log], PLATE, MOTION, tmp_path)
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="no message on /elsewhere"):
         read_attempts(log, workcell, "/elsewhere")
@@ -78,12 +78,12 @@ def test_too_few_insertions_are_refused(cell, workcell, log, tmp_path) -> None:
 
 def test_what_the_parts_show_takes_the_place_of_ranges_that_miss_it(cell, workcell, log, tmp_path) -> None:
     """The camera errs by 1 mm, which the shipped cell's ranges allow for in one part but not in the mean of many."""
-    report = learn_contact(cell, workcell, [log], PLATE, tmp_path, lambda _: None)
+    report = learn_contact(cell, workcell, [log], PLATE, MOTION, tmp_path, lambda _: None)
     offset = report.accepted("offset_x_mm", "offset_y_mm")
     assert [one.value for one in offset] == pytest.approx([-1.0, -1.0], abs=0.35)
     assert {one.hidden for one in offset} == {cell.task.plate.clearance_mm}
     known = cell.model_copy(update={"contact": report})
-    again = learn_contact(known, workcell, [log], PLATE, tmp_path, lambda _: None)
+    again = learn_contact(known, workcell, [log], PLATE, MOTION, tmp_path, lambda _: None)
     assert not again.accepted("offset_x_mm", "offset_y_mm")  # the cell knows it now
     assert not again.findings
 
@@ -111,3 +111,15 @@ def test_a_wide_hole_hides_offsets(cell, workcell, log) -> None:
     seats = [one for one in (seat(loose, attempt) for attempt in attempts) if one is not None]
     learned = {one.name: one for one in learn(loose, attempts, seats)}
     assert learned["offset_x_mm"].reason == "the clearance of 3.0 mm hides it"
+
+
+def test_insertions_and_a_press_make_one_file(cell, workcell, log, pressed, tmp_path) -> None:
+    """Of friction, many parts say more than the one that was pressed."""
+    report = learn_contact(cell, workcell, [log, pressed.path], PLATE, MOTION, tmp_path, lambda _: None)
+    assert (report.attempts, report.pressed) == (CYCLES, 6)
+    assert report.accepted("offset_x_mm", "offset_y_mm")
+    assert report.accepted("plate_z_mm")
+    assert report.accepted("plate_tilt_x_deg", "plate_tilt_y_deg")
+    (friction,) = [one for one in report.learned if one.name == "friction"]
+    assert friction.value == pytest.approx(0.3, abs=0.06)  # the pressed part's was 0.12
+    assert len([figure for figure in report.figures if figure.name.startswith("friction")]) == 2

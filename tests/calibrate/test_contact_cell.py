@@ -1,5 +1,6 @@
 """A cell that names a contact file: what is drawn, what is refused, and whether the simulation foretells the arm."""
 
+import mujoco
 import numpy as np
 import pytest
 import yaml
@@ -10,9 +11,11 @@ from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.rotation import DOWN, matrix_from_vector, rotate_back
-from robot_rlaas.env.insertion.task import part_tip, task_frame
+from robot_rlaas.env.insertion.task import hole_frame, part_tip, task_frame
+from robot_rlaas.pipeline import Cell
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.learned import offset_m
+from robot_rlaas.sim.model import build
 from robot_rlaas.sim.variation import draw
 
 SEEDS, EPISODES = Seeds(0, Space.TRAIN), np.arange(400)
@@ -23,8 +26,12 @@ FOUND = {
     "plate_x_mm": (4.0, 1.0),
     "plate_y_mm": (-3.0, 1.0),
     "plate_yaw_deg": (2.0, 0.5),
+    "plate_z_mm": (2.5, 0.2),
+    "plate_tilt_x_deg": (0.8, 0.1),
+    "plate_tilt_y_deg": (-0.5, 0.1),
 }
-DRAWN = {"friction", "bias_xy_m", "hand_m", "plate_xy_m", "plate_yaw_rad"}
+HIDING = ("offset", "plate_z")
+DRAWN = {"friction", "bias_xy_m", "hand_m", "plate_xy_m", "plate_yaw_rad", "plate_z_m", "plate_tilt_rad"}
 
 
 def report(accepted: bool = True, hidden: float = 0.0, cell: str = "peg_insertion") -> ContactReport:
@@ -32,7 +39,7 @@ def report(accepted: bool = True, hidden: float = 0.0, cell: str = "peg_insertio
         Learned.model_validate(
             {
                 **{"name": name, "value": value, "deviation": deviation, "parts": 50},
-                **{"hidden": hidden if name.startswith("offset") else 0.0, "accepted": accepted, "reason": "made up"},
+                **{"hidden": hidden * name.startswith(HIDING), "accepted": accepted, "reason": "made up"},
             }
         )
         for name, (value, deviation) in FOUND.items()
@@ -100,6 +107,43 @@ def test_plates_lie_about_the_middle_that_was_found(cell) -> None:
     moved = 1000 * (learned.plate_xy_m - plain.plate_xy_m)
     np.testing.assert_allclose(moved.mean(axis=0), [4.0, -3.0], atol=0.05)
     np.testing.assert_allclose(moved.std(axis=0), 1.0 / np.sqrt(50), rtol=0.15)  # of the mean, not of the parts
+
+
+def test_plates_are_as_high_and_as_level_as_they_were_found(cell) -> None:
+    plain, learned = (draw(one, SEEDS, EPISODES) for one in (cell, with_contact(cell, hidden=0.6)))
+    assert not plain.plate_z_m.any()
+    assert not plain.plate_tilt_rad.any()
+    z_mm, tilt_deg = 1000 * learned.plate_z_m, np.rad2deg(learned.plate_tilt_rad)
+    assert z_mm.mean() == pytest.approx(2.5, abs=0.06)
+    assert z_mm.std() == pytest.approx(np.hypot(0.2 / np.sqrt(50), 0.6 / np.sqrt(3)), rel=0.1)
+    np.testing.assert_allclose(tilt_deg.mean(axis=0), [0.8, -0.5], atol=0.003)
+    np.testing.assert_allclose(tilt_deg.std(axis=0), 0.1 / np.sqrt(50), rtol=0.15)
+
+
+def test_no_camera_sees_how_high_and_level_a_plate_is(cell) -> None:
+    """The simulated plate is where the hole's true frame is, and what a policy is told is not."""
+    askew = with_contact(cell)
+    env = Cell(askew, build(askew), cell_path("peg_insertion")).env(8, SEEDS)
+    env.reset()
+    hole, (p, quat) = hole_frame(askew, env.draw), env.backend.plate_pose(np.arange(8))
+    np.testing.assert_allclose(p, hole.p, atol=1e-12)
+    R = np.zeros((8, 9))
+    for i in range(8):
+        mujoco.mju_quat2Mat(R[i], quat[i])
+    np.testing.assert_allclose(R.reshape(8, 3, 3), hole.R, atol=1e-12)
+    assert np.all(np.abs(hole.p[:, 2] - 0.0625) < 3e-4)
+    np.testing.assert_array_equal(env.task.frame.p[:, 2], 0.06)
+    np.testing.assert_array_equal(env.task.frame.R[:, 2], np.tile([0.0, 0.0, 1.0], (8, 1)))
+
+
+def test_a_tilt_about_x_lifts_what_lies_in_y(cell) -> None:
+    """And one about y lowers what lies in x, whichever way the plate is turned."""
+    one = draw(cell, SEEDS, np.arange(3))
+    one = one._replace(plate_z_m=np.full(3, 0.002), plate_tilt_rad=np.deg2rad(np.tile([1.0, 2.0], (3, 1))))
+    hole = hole_frame(cell, one)
+    rise = -hole.R[:, :2, 2] / hole.R[:, 2:, 2]
+    np.testing.assert_allclose(rise, np.tile([-np.tan(np.deg2rad(2.0)), np.tan(np.deg2rad(1.0))], (3, 1)), rtol=2e-3)
+    np.testing.assert_allclose(hole.p[:, 2], 0.062)
 
 
 def test_what_the_clearance_hides_is_added(cell) -> None:

@@ -8,6 +8,7 @@ import yaml
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.extends import place_of, read_cell
 from robot_rlaas.cell.spec import cell_path, load_cell
+from robot_rlaas.sim.check import check
 
 SHIPPED = cell_path("peg_insertion")
 
@@ -107,3 +108,15 @@ def test_a_calibration_lies_beside_the_file_that_names_it(tmp_path: Path) -> Non
     message = refusal(write(tmp_path / "child.yaml", "extends: base/cell.yaml\nname: child\n"))
     assert message.startswith(f"{base}:2: calibration found.yaml: there is no such calibration")
     assert load_cell(write(tmp_path / "child.yaml", "extends: base/cell.yaml\ncalibration: null\n")).calibration is None
+
+
+def test_an_arm_of_menagerie_is_left_to_whoever_builds_it(tmp_path: Path) -> None:
+    """Where Menagerie is not installed, that is said; where it is, what arms it has. Both at the arm's line."""
+    path = Path(write(tmp_path / "cell.yaml", "extends: peg_insertion\nrobot:\n  arm: menagerie:ur55\n"))
+    cell = load_cell(str(path))
+    assert cell.robot.arm == "menagerie:ur55"
+    told = r"('menagerie:ur55' needs the package mujoco-menagerie|MuJoCo Menagerie has no arm 'ur55'; it has )"
+    with pytest.raises(InputError, match=rf"cell\.yaml:3: {told}"):
+        check(cell, path)
+    write(path, "extends: peg_insertion\nrobot: {arm: ur55}\n")
+    assert "'ur55' is neither a shipped name nor a file" in refusal(str(path))

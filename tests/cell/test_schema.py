@@ -71,7 +71,9 @@ def test_it_refuses(errors, what: str) -> None:
 
 BROKEN = """extends_without half_a_range list_at_top missing_key name_with_capitals negative_mass no_value
 scalar_for_range scalar_for_section truth_value unit_in_limit unit_in_value unknown_key unknown_kind unknown_section
-unknown_shape unknown_unit version_2"""
+unknown_shape unknown_unit version_2
+impulse_with_unit impulse_without_unit joint_margin_of_half_a_turn no_speed_zones surface_by_nobody
+zone_that_forbids_moving zone_without_speed"""
 
 
 @pytest.mark.parametrize("name", BROKEN.split())

@@ -41,9 +41,23 @@ def test_the_film_shows_how_the_expert_ended(tmp_path: Path, capsys: pytest.Capt
     assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 1
 
 
+def test_the_cameras_pictures_are_shown_as_policies_get_them(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rendered(capsys, "peg_insertion_camera", "--cameras", str(tmp_path / "cameras.png"))
+    sheet = np.asarray(Image.open(tmp_path / "cameras.png"))
+    assert sheet.shape == (2 * (30 + 192 + 8), 1200, 3)
+    wrist, cell = sheet[30:222], sheet[260:452]
+    for row in (wrist, cell):
+        first, second = row[:, :192], row[:, 201:393]
+        np.testing.assert_array_equal(first[::2, ::2], first[1::2, 1::2])  # each pixel twice as large
+        assert (first != second).mean() > 0.2
+    assert main(["cell", "show", "peg_insertion", "--cameras", str(tmp_path / "none.png")]) == 2
+    assert "the cell 'peg_insertion' has no cameras" in capsys.readouterr().err
+    assert not (tmp_path / "none.png").exists()
+
+
 def test_it_asks_what_to_show(capsys: pytest.CaptureFixture) -> None:
     assert main(["cell", "show", "peg_insertion"]) == 2
-    assert "name --out, --sheet, --video or --web" in capsys.readouterr().err
+    assert "name --out, --sheet, --cameras, --video or --web" in capsys.readouterr().err
 
 
 def test_where_nothing_can_be_drawn_it_says_why(

@@ -1,15 +1,25 @@
 """A cell whose parts hardly vary, and a bundle whose network is a hand-made controller that is good enough for it."""
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from samples import policy_directory
+from samples import policy_directory, signing_key
 
-from robot_rlaas.bundle import build_bundle
+from robot_rlaas.bundle import OnnxPolicy, Trust, build_bundle
+from robot_rlaas.bundle.domain import fit
+from robot_rlaas.bundle.keys import PrivateKey
+from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, load_cell
+from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.files import sha256_file, write_json
+from robot_rlaas.qualify.observed import Observed
+from robot_rlaas.qualify.trials import stream
+from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.model import build
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +32,35 @@ def cell() -> CellSpec:
 
 
 @pytest.fixture(scope="session")
-def bundle(cell, tmp_path_factory) -> Path:
+def key(tmp_path_factory) -> PrivateKey:
+    return signing_key(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def trust(key) -> Trust:
+    return Trust((key.public,))
+
+
+@pytest.fixture(scope="session")
+def bundle(cell, key, tmp_path_factory) -> Path:
     """Moves over the hole in proportion to the error, and down the more, the smaller the error."""
     folder = tmp_path_factory.mktemp("policy")
     policy_directory(folder, cell, _network(insertion.contract(cell).observation_size))
-    return build_bundle(folder, None, folder / "bundle")
+    return build_bundle(folder, _judged(cell, folder), folder / "bundle", key=key)
+
+
+def _judged(cell: CellSpec, folder: Path) -> Path:
+    """As much of a qualification as a bundle looks at, and what is seen in 40 episodes."""
+    workcell, sha256, observed = build(cell), sha256_file(folder / "policy.onnx"), Observed(40)
+    env = BatchEnv(cell, workcell, CpuBackend(workcell, cell, 20), Seeds(0, Space.QUALIFY))
+    trials = islice(stream(env, OnnxPolicy(folder / "policy.onnx"), lambda ended: None, observed), 40)
+    seen = observed.of([trial.outcome.episode for trial in trials if trial.outcome.success])
+    domain = fit(seen, env.contract, cell.hash, sha256)
+    assert domain is not None
+    write_json(folder / "domain.json", domain.to_json())
+    about = {"kind": "qualification", "cell_hash": cell.hash, "policy": {"sha256": sha256}}
+    write_json(folder / "report.json", about)
+    return folder / "report.json"
 
 
 def _network(size: int) -> bytes:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from mcap.exceptions import EndOfFile
 from mcap.reader import make_reader
 from mcap.records import Footer, Message
@@ -22,11 +24,11 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from robot_rlaas.bundle import load_bundle
+from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.deploy import names
-from robot_rlaas.deploy.plan import Station, arm_processes
+from robot_rlaas.deploy.plan import Station, arm_processes, plan
 from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, to_time
 from robot_rlaas.deploy.run import Deployment, DeploymentError, deploy, started
 
@@ -34,6 +36,7 @@ from robot_rlaas.deploy.run import Deployment, DeploymentError, deploy, started
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")
 
 DOMAIN = 61
+VIRTUAL = {"arm": "virtual", "plant": "ur5e_worn", "seed": 0}
 STREAMS = ("/joint_states", "/force_torque_sensor_broadcaster/wrench", "/forward_position_controller/commands")
 
 
@@ -44,9 +47,9 @@ class Run(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def run(bundle, tmp_path_factory) -> Run:
+def run(bundle, trust, tmp_path_factory) -> Run:
     out, events = tmp_path_factory.mktemp("deployment") / "deployment", list[str]()
-    return Run(out, deploy(bundle, out, attempts=2, domain_id=DOMAIN, on_event=events.append), events)
+    return Run(out, deploy(bundle, out, trust=trust, attempts=2, domain_id=DOMAIN, on_event=events.append), events)
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +96,18 @@ def test_what_happened_is_written_down(run, bundle):
     written = json.loads((run.out / "deployment.json").read_text())
     assert written == json.loads(json.dumps(run.deployment._asdict()))
     assert written["bundle_sha256"] == load_bundle(bundle).sha256
+    assert written["origin"].startswith("signed by tester")
+    assert written["trusted"]
+    assert run.events[0].endswith(written["origin"])
     assert (written["plant"], written["domain_id"]) == ("ur5e_worn", DOMAIN)
     assert json.loads((run.out / "supervisor.json").read_text()) == written["supervisor"]
+
+
+def test_what_the_policy_saw_is_held_against_what_it_was_qualified_on(run):
+    told, own = run.deployment.domain, json.loads((run.out / "policy.json").read_text())["results"]
+    assert told is not None
+    assert [a["periods"] for a in told["attempts"]] == [pytest.approx(r["cycle_time_s"] / 0.05, abs=2) for r in own]
+    assert all(a["worst"] > 0 and a["frozen"] == [] for a in told["attempts"])
 
 
 def test_no_process_is_left(run):
@@ -134,7 +147,7 @@ def test_the_last_target_is_a_hold(messages):
     assert list(last.points[0].positions) == list(before.points[0].positions)
 
 
-def test_a_recorder_that_is_killed_ends_the_deployment_and_leaves_a_readable_log(bundle, tmp_path):
+def test_a_recorder_that_is_killed_ends_the_deployment_and_leaves_a_readable_log(bundle, trust, tmp_path):
     out, since = tmp_path / "deployment", []
 
     def on_event(line: str) -> None:
@@ -144,7 +157,7 @@ def test_a_recorder_that_is_killed_ends_the_deployment_and_leaves_a_readable_log
             kill(out, "recorder")
 
     with pytest.raises(DeploymentError, match="'recorder' ended with code -9"):
-        deploy(bundle, out, attempts=2, domain_id=DOMAIN + 1, on_event=on_event)
+        deploy(bundle, out, trust=trust, attempts=2, domain_id=DOMAIN + 1, on_event=on_event)
     assert not (out / "deployment.json").exists()
     assert processes_of(out) == []
     records = []
@@ -155,7 +168,7 @@ def test_a_recorder_that_is_killed_ends_the_deployment_and_leaves_a_readable_log
     assert max(times) > since[0] - 2 * 10**9
 
 
-def test_an_interrupt_stops_everything_in_good_order(bundle, tmp_path):
+def test_an_interrupt_stops_everything_in_good_order(bundle, trust, tmp_path):
     out = tmp_path / "deployment"
 
     def on_event(line: str) -> None:
@@ -164,7 +177,7 @@ def test_an_interrupt_stops_everything_in_good_order(bundle, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        deploy(bundle, out, attempts=2, domain_id=DOMAIN + 2, on_event=on_event)
+        deploy(bundle, out, trust=trust, attempts=2, domain_id=DOMAIN + 2, on_event=on_event)
     assert processes_of(out) == []
     assert not (out / "deployment.json").exists()
     counts = json.loads((out / "supervisor.json").read_text())
@@ -173,27 +186,74 @@ def test_an_interrupt_stops_everything_in_good_order(bundle, tmp_path):
         assert make_reader(file).get_summary() is not None
 
 
-def test_a_changed_bundle_is_refused_before_anything_starts(bundle, tmp_path):
+def test_a_changed_bundle_is_refused_before_anything_starts(bundle, trust, tmp_path):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     content = (copy / "network.onnx").read_bytes()
     (copy / "network.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(InputError, match=r"network\.onnx"):
-        deploy(copy, tmp_path / "out", attempts=1, domain_id=DOMAIN)
+        deploy(copy, tmp_path / "out", trust=trust, attempts=1, domain_id=DOMAIN)
     assert not (tmp_path / "out").exists()
 
 
-class Talk:
-    """A node of the test's own that talks to the supervisor's and the virtual arm's nodes."""
+def test_a_bundle_that_was_exchanged_after_it_was_checked_does_not_act(bundle, key, trust, tmp_path, monkeypatch):
+    """The policy's node reads it again, in a process of its own: it must be the one that was asked about."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    mine = shutil.copytree(bundle, tmp_path / "bundle")
+    planned = plan(load_bundle(mine, trust), tmp_path, attempts=1, domain_id=DOMAIN + 5, **VIRTUAL)
+    build_bundle(bundle.parent, None, mine, key=key)
+    talk = Talk(DOMAIN + 5)
+    try:
+        with started([p for p in planned if p.name == "policy"], tmp_path):
+            client = talk.node.create_client(ChangeState, f"{names.POLICY_NODE}/change_state")
+            talk.until(client.service_is_ready)
+            transition = Transition(id=Transition.TRANSITION_CONFIGURE)
+            answer = client.call_async(ChangeState.Request(transition=transition))
+            talk.until(lambda: answer.done() and names.POLICY in talk.heard)
+    finally:
+        talk.close()
+    assert not answer.result().success
+    assert "exchanged after it was checked" in json.loads(talk.heard[names.POLICY])["problem"]
 
-    def __init__(self) -> None:
+
+def test_an_unsigned_bundle_is_refused_and_shown_everywhere_if_it_is_allowed(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    unsigned, out, events = build_bundle(bundle.parent, None, tmp_path / "bundle.zip"), tmp_path / "out", list[str]()
+    with pytest.raises(InputError, match="not signed"):
+        deploy(unsigned, out, trust=Trust(), attempts=1, domain_id=DOMAIN + 4)
+    assert not out.exists()
+    talk = Talk(DOMAIN + 4)
+
+    def on_event(line: str) -> None:
+        events.append(line)
+        if "active" in line:
+            talk.until(lambda: names.POLICY in talk.heard)
+
+    try:
+        options = {"attempts": 1, "domain_id": DOMAIN + 4, "on_event": on_event}
+        deployment = deploy(unsigned, out, trust=Trust(allow_unsigned=True), **options)
+    finally:
+        talk.close()
+    said = "UNSIGNED, let in by --allow-unsigned"
+    assert (deployment.origin, deployment.trusted) == (said, False)
+    assert said in events[0]
+    assert json.loads(talk.heard[names.POLICY])["bundle"] == {"sha256": deployment.bundle_sha256, "origin": said}
+    with (out / "log.mcap").open("rb") as file:
+        metadata = {k: v for m in make_reader(file).iter_metadata() for k, v in m.metadata.items()}
+    assert metadata["bundle_origin"] == said
+
+
+class Talk:
+    """A node of the test's own that talks to the deployment's nodes."""
+
+    def __init__(self, domain_id: int) -> None:
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN + 3)
+        rclpy.init(context=self.context, domain_id=domain_id)
         self.node = rclpy.create_node("test", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.heard: dict[str, str] = {}
         self.level = b""
-        for topic in (names.SUPERVISOR, names.SCORE):
+        for topic in (names.SUPERVISOR, names.SCORE, names.POLICY):
             self.node.create_subscription(String, topic, lambda m, t=topic: self.heard.update({t: m.data}), LATCHED)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosed, RELIABLE)
         self.targets = self.node.create_publisher(JointTrajectory, names.TARGET, RELIABLE)
@@ -235,7 +295,7 @@ def test_the_supervisor_and_the_feeder_answer_over_ros(bundle, tmp_path, monkeyp
     processes = arm_processes(station, tmp_path, arm="virtual", plant="ur5e_worn", seed=0, domain_id=DOMAIN + 3)
     home = np.deg2rad(loaded.cell.robot.home_deg)
     joints = loaded.chain.joints
-    talk = Talk()
+    talk = Talk(DOMAIN + 3)
     try:
         with started(processes, tmp_path):
             talk.until(lambda: talk.targets.get_subscription_count() >= 2 and names.SCORE in talk.heard)

@@ -3,21 +3,29 @@
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
 from robot_rlaas.assets import data_dir
 from robot_rlaas.bundle import load_bundle
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import load_hardware
+from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy.plan import plan
 
 GIVEN = {"attempts": 3, "arm": "virtual", "plant": "ur5e_worn", "seed": 1, "domain_id": 62}
 
 
-def test_a_virtual_arm_gets_five_processes_on_a_domain_of_its_own(bundle, tmp_path):
-    processes = plan(load_bundle(bundle), tmp_path, **GIVEN)
-    assert [p.name for p in processes] == ["virtual_arm", "supervisor", "recorder", "policy", "conductor"]
+NAMES = ["virtual_arm", "watchdog", "supervisor", "recorder", "policy", "conductor"]
+
+
+def test_a_virtual_arm_gets_six_processes_on_a_domain_of_its_own(bundle, trust, tmp_path):
+    processes = plan(load_bundle(bundle, trust), tmp_path, **GIVEN)
+    assert [p.name for p in processes] == NAMES
     for process in processes:
         assert process.environment["ROS_DOMAIN_ID"] == "62"
         assert process.environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
@@ -25,13 +33,13 @@ def test_a_virtual_arm_gets_five_processes_on_a_domain_of_its_own(bundle, tmp_pa
     assert sorted(p.stem for p in (tmp_path / "params").iterdir()) == sorted(p.name for p in processes)
 
 
-def test_a_real_arm_keeps_its_ros_environment(bundle, tmp_path):
-    processes = plan(load_bundle(bundle), tmp_path, **GIVEN | {"arm": "real", "domain_id": None})
-    assert [p.name for p in processes] == ["supervisor", "recorder", "policy", "conductor"]
+def test_a_real_arm_keeps_its_ros_environment(bundle, trust, tmp_path):
+    processes = plan(load_bundle(bundle, trust), tmp_path, **GIVEN | {"arm": "real", "domain_id": None})
+    assert [p.name for p in processes] == NAMES[1:]
     assert not any(name.startswith("ROS") for p in processes for name in p.environment)
-    assert processes[2].params["next_part"] == ""
+    assert {p.name: p.params for p in processes}["policy"]["next_part"] == ""
     with pytest.raises(InputError, match="ROS_DOMAIN_ID"):
-        plan(load_bundle(bundle), tmp_path, **GIVEN | {"arm": "real"})
+        plan(load_bundle(bundle, trust), tmp_path, **GIVEN | {"arm": "real"})
 
 
 @pytest.mark.parametrize(
@@ -43,16 +51,80 @@ def test_a_real_arm_keeps_its_ros_environment(bundle, tmp_path):
         ({"domain_id": 500}, "0 to 101"),
     ],
 )
-def test_bad_options_are_refused_and_nothing_is_written(bundle, tmp_path, change, words):
+def test_bad_options_are_refused_and_nothing_is_written(bundle, trust, tmp_path, change, words):
     with pytest.raises(InputError, match=words):
-        plan(load_bundle(bundle), tmp_path, **GIVEN | change)
+        plan(load_bundle(bundle, trust), tmp_path, **GIVEN | change)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_that_nobody_was_asked_about_starts_nothing(bundle, trust, tmp_path):
+    with pytest.raises(InputError, match="not asked who vouches"):
+        plan(load_bundle(bundle), tmp_path, **GIVEN)
+    processes = {p.name: p.params for p in plan(load_bundle(bundle, trust), tmp_path, **GIVEN)}
+    said = str(load_bundle(bundle, trust).origin)
+    assert said.startswith("signed by tester")
+    assert processes["policy"]["origin"] == processes["recorder"]["metadata"]["bundle_origin"] == said
+
+
+def envelopes(bundle) -> dict[str, Envelope]:
+    """The limits that each process is given."""
+    params = {p.name: p.params for p in arm_processes_of(bundle)}
+    return {name: Envelope.from_json(content["envelope"]) for name, content in params.items() if "envelope" in content}
+
+
+def arm_processes_of(bundle):
+    return plan(bundle, Path("out"), **GIVEN)
+
+
+def test_a_bundle_with_wider_limits_widens_nothing(bundle, trust):
+    loaded = load_bundle(bundle, trust)
+    own = loaded.envelope
+    wide = own._replace(
+        lower_rad=own.lower_rad - 1,
+        upper_rad=own.upper_rad + 1,
+        speed_rad_s=9 * own.speed_rad_s,
+        acceleration_rad_s2=9 * own.acceleration_rad_s2,
+        force_N=9 * own.force_N,
+        keep_out_min_m=np.zeros((0, 3)),
+        keep_out_max_m=np.zeros((0, 3)),
+    )
+    for name, envelope in envelopes(replace(loaded, envelope=wide)).items():
+        for one, other in zip(envelope, own):
+            np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_everybody_gets_the_tightest_limits_and_knows_whose_they_are(bundle, trust):
+    loaded = load_bundle(bundle, trust)
+    slow = loaded.envelope._replace(speed_rad_s=np.full(6, 0.5))
+    found = envelopes(replace(loaded, envelope=slow))
+    assert set(found) == {"watchdog", "supervisor", "policy"}
+    for envelope in found.values():
+        np.testing.assert_array_equal(envelope.speed_rad_s, slow.speed_rad_s)
+    processes = {p.name: p.params for p in arm_processes_of(replace(loaded, envelope=slow))}
+    origin = processes["supervisor"]["limits"]["origin"]
+    assert (origin["speed_rad_s"], origin["force_N"]) == ("bundle", "hardware profile and cell")
+
+
+def test_joints_keep_their_own_limits_and_places_whatever_order_the_controller_has(bundle, trust, tmp_path):
+    """A hardware profile here that lists its joints in another order than the one the bundle was built with."""
+    loaded = load_bundle(bundle, trust)
+    profile = load_hardware("ur5e")
+    backwards = profile.ordered(profile.joints[::-1]).model_copy(
+        update={"velocity_limit_rad_s": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), "torque_limit_Nm": (1, 2, 3, 4, 5, 6)}
+    )
+    (tmp_path / "backwards.yaml").write_text(yaml.safe_dump(backwards.model_dump(mode="json")))
+    robot = loaded.cell.robot.model_copy(update={"hardware": str(tmp_path / "backwards.yaml")})
+    processes = arm_processes_of(replace(loaded, cell=loaded.cell.model_copy(update={"robot": robot})))
+    params = {p.name: p.params for p in processes}
+    assert params["watchdog"]["joints"] == params["watchdog"]["controller_joints"][::-1]
+    np.testing.assert_array_equal(params["supervisor"]["envelope"]["speed_rad_s"], [0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+    np.testing.assert_array_equal(params["supervisor"]["arm"]["torque_Nm"], [6, 5, 4, 3, 2, 1])
 
 
 def test_only_the_virtual_arm_loads_a_simulator_and_nobody_loads_torch():
     code = """
 import importlib, sys
-for name in ("supervisor_node", "recorder_node", "policy_node", "conductor"):
+for name in ("supervisor_node", "watchdog_node", "recorder_node", "policy_node", "conductor"):
     importlib.import_module("robot_rlaas.deploy.ros." + name)
 import robot_rlaas.deploy.run
 heavy = {"mujoco", "torch", "lerobot", "stable_baselines3", "matplotlib", "gymnasium"} & set(sys.modules)
@@ -68,6 +140,8 @@ def test_the_launch_file_starts_the_plans_processes():
     tree = ast.parse(Path(file).read_text())
     imported = {(n.module, a.name) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
     assert {("robot_rlaas.deploy.plan", "plan"), ("robot_rlaas.bundle", "load_bundle")} <= imported
+    loads = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "load_bundle"]
+    assert [getattr(n.args[1].func, "id", "") for n in loads] == ["Trust"]
     assert "generate_launch_description" in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "plan"]
     assert {k.arg for k in calls[0].keywords} == set(GIVEN)

@@ -15,7 +15,7 @@ pytest.importorskip("lerobot", reason="LeRobot is not installed: pip install 'ro
 
 import torch
 from lerobot import envs
-from lerobot.envs.utils import env_to_policy_features
+from lerobot.envs.utils import env_to_policy_features, preprocess_observation
 from lerobot.policies.factory import make_policy, make_policy_config, make_pre_post_processors
 from lerobot.scripts.lerobot_eval import rollout
 from lerobot.utils.feature_utils import dataset_to_policy_features
@@ -24,11 +24,13 @@ from samples import TINY_ACT
 import robot_rlaas
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Space
+from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.data.lerobot import features
 from robot_rlaas.env.gym import CellEnv
 from robot_rlaas.env.lerobot_plugin import RlaasEnvConfig
 from robot_rlaas.env.tasks import contract_of, expert_of
 from robot_rlaas.policies import load
+from robot_rlaas.sim.render import RenderingUnavailable
 
 CELL = "peg_insertion"
 SEEDS = [1000, 1001]
@@ -154,6 +156,23 @@ def test_lerobot_eval_reports_how_often_a_policy_succeeds(evaluated, tmp_path: P
     assert report["overall"]["pc_success"] == 100 * ran["success"].any(axis=1).mean()
     told = report["per_task"][0]["metrics"]["sum_rewards"]
     np.testing.assert_allclose(told, ran["reward"].sum(axis=1), atol=1e-4)
+
+
+def test_pictures_are_features_only_when_they_are_asked_for() -> None:
+    cell = "peg_insertion_camera"
+    wanted = {f"observation.images.{name}": (3, 96, 96) for name in ("wrist", "cell")}
+    blind, seeing = (env_to_policy_features(RlaasEnvConfig(cell, cameras=asked)) for asked in (False, True))
+    assert {name: feature.shape for name, feature in seeing.items() if name not in blind} == wanted
+    env = envs.make_env(RlaasEnvConfig(cell, cameras=True), n_envs=2)["rlaas"][0]
+    try:
+        observation, _ = env.reset(seed=SEEDS)
+    except RenderingUnavailable as error:
+        pytest.skip(str(error))
+    seen = preprocess_observation(observation)
+    assert {name: tuple(value.shape[1:]) for name, value in seen.items() if name in wanted} == wanted
+    assert seen["observation.state"].shape == (2, contract_of(load_cell(cell)).observation_size)
+    assert (seen["observation.images.wrist"][0] != seen["observation.images.wrist"][1]).any()
+    env.close()
 
 
 def test_films_that_cannot_be_made_say_what_to_do(monkeypatch) -> None:

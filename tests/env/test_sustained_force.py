@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from samples import watch_forces
 
+from robot_rlaas.cell.requirements import SustainedForceRequirement
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.cell.spec import CellSpec, SustainedForceRequirement
+from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv, Outcome
-from robot_rlaas.env.reward import SUSTAINED_WEIGHT, sustained_cost
 from robot_rlaas.qualify.claims import good, limits
 from robot_rlaas.qualify.failures import failure_kind
 from robot_rlaas.sim.cpu import CpuBackend
@@ -29,21 +29,21 @@ def test_the_longest_time_on_end_counts(gentle: CellSpec, workcell: Workcell) ->
     cost, ended = np.zeros(4), []
     for i in range(env.cell.horizon):
         step = env.step(np.tile([0.3, 0.0, -0.4 if i % 60 < 45 else 0.6, 0.0], (4, 1)))
-        cost += step.terms["sustained"]
+        cost += step.terms["sustained_force"]
         ended += step.outcomes
     assert len(ended) == 4, "beside the hole nobody succeeds"
     for outcome, row, paid in zip(ended, np.array(forces).T, cost):
         runs = "".join("x" if force > LIMIT.force_N else " " for force in row).split()
         longest_s = max(map(len, runs), default=0) * env.cell.period_s
-        assert outcome.pressed_s == pytest.approx(longest_s)
-        assert paid == pytest.approx(-SUSTAINED_WEIGHT * sustained_cost(gentle, np.array(longest_s)))
-    assert any(outcome.pressed_s > LIMIT.duration_s for outcome in ended)
+        assert outcome.figures == {"pressed_s": pytest.approx(longest_s)}
+        assert paid == pytest.approx(-np.clip(2.0 * longest_s / LIMIT.duration_s - 1.0, 0.0, 1.0)), "half of it is free"
+    assert any(outcome.figures["pressed_s"] > LIMIT.duration_s for outcome in ended)
 
 
 def _outcome(pressed_s: float, **more) -> Outcome:
     good = {"episode": 0, "success": True, "cycle_time_s": 3.0, "peak_force_N": 30.0, "keep_out": False, "stage": 3}
-    rest = {"steps": 60, "reward": 1.0, "stage_s": (1.0, 2.0, 3.0), "peak_at_s": 1.0, "pressed_s": pressed_s}
-    return Outcome(**{**good, **rest, **more})
+    rest = {"steps": 60, "reward": 1.0, "stage_s": (1.0, 2.0, 3.0), "peak_at_s": 1.0}
+    return Outcome(**{**good, **rest, **more}, figures={"pressed_s": pressed_s})
 
 
 def test_it_is_a_claim_only_where_the_cell_asks_for_it(cell: CellSpec, gentle: CellSpec) -> None:

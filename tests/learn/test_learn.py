@@ -77,7 +77,7 @@ def test_cloning_fits_the_demonstrator(model: PPO) -> None:
     model.policy.features_extractor.mean.zero_()
     model.policy.features_extractor.std.fill_(1.0)
     before = clone(model.policy, [demonstration(size)], 1, 0.9, 0)
-    after = clone(model.policy, [demonstration(size)], 600, 0.9, 0)
+    after = clone(model.policy, [demonstration(size)], 300, 0.9, 0)
     assert after < 0.02 < before
 
 

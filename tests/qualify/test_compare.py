@@ -177,3 +177,13 @@ def test_most_pairs_equal_is_no_real_difference_of_the_median() -> None:
 def test_what_cannot_be_paired_is_refused(names, outcomes, message) -> None:
     with pytest.raises(InputError, match=message):
         compare(names, outcomes)
+
+
+def test_impulses_are_compared_where_the_cell_limits_them() -> None:
+    rng = np.random.default_rng(0)
+    one, other = ([o._replace(figures={"impulse_Ns": hit}) for o, hit in zip(ran([True] * 60), 1 + hits)]
+                  for hits in (rng.random(60), 1 + rng.random(60)))  # fmt: skip
+    *_, row = compare(["soft", "hard"], [one, other])
+    assert (row.figure, row.pairs, row.real) == ("impulse_Ns", 60, True)
+    assert row.difference == pytest.approx(-1.0, abs=0.2)
+    assert "impulse_Ns" not in {row.figure for row in compare(["a", "b"], [ran([True] * 60), ran([True] * 60)])}

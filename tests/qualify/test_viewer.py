@@ -1,30 +1,23 @@
 """The page in 3D: what its controls mean, and the whole of it in a browser."""
 
-import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from browser import TEXT, Browser, chromium
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import Variation, load_cell
 from robot_rlaas.qualify import viewer
 from robot_rlaas.sim.variation import draw
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SOFTWARE_GL = "--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
-QUIET = "--headless --no-sandbox --no-first-run --disable-background-networking --disable-component-update"
-ONLY_LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+from robot_rlaas.view.scene import page_server
 
 
 def test_every_factor_has_its_place_in_a_draw() -> None:
@@ -54,15 +47,15 @@ def test_without_viser_it_says_what_to_install(cell, workcell, monkeypatch: pyte
 
 def test_a_draw_moves_what_it_is_about(cell, workcell) -> None:
     pytest.importorskip("viser")
-    with viewer._server(18090, "test") as server:
+    with page_server(18090, "test") as server:
         world = viewer._World(server, cell, workcell, 0)
         start = draw(cell, world.seeds, np.array([5]))
-        frame = dict(zip(world._scene.bodies, world._frames))
+        frame = dict(zip(world.bodies.scene.bodies, world.bodies.frames))
         world.put(start)
         home = frame["tool/hand"].position.copy()
         hole = np.array(cell.task.plate.top_mm[:2]) / 1000 + start.plate_xy_m[0]
         np.testing.assert_allclose(frame["plate"].position[:2], hole, atol=1e-9)
-        np.testing.assert_allclose(world._seen.position[:2], hole + start.bias_xy_m[0], atol=1e-9)
+        np.testing.assert_allclose(world.bodies.seen.position[:2], hole + start.bias_xy_m[0], atol=1e-9)
         world.put(start, np.deg2rad(cell.robot.home_deg) + np.array([0.1, 0, 0, 0, 0, 0]))
         turned = frame["tool/hand"].position
         angle = np.arctan2(turned[1], turned[0]) - np.arctan2(home[1], home[0])
@@ -80,61 +73,12 @@ def page() -> Iterator[tuple[subprocess.Popen, str]]:
         process.kill()
 
 
-class Browser:
-    """Headless Chromium, driven by the DevTools protocol."""
-
-    def __init__(self, address: str, port: str) -> None:
-        from websockets.sync.client import connect
-
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=20) as answer:
-            tab = next(tab for tab in json.load(answer) if tab["type"] == "page")
-        self._socket, self._calls = connect(tab["webSocketDebuggerUrl"], max_size=None), 0
-        self.asked: set[str] = set()
-        self._call("Network.enable")
-        self._call("Page.navigate", url=address)
-
-    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self._calls += 1
-        self._socket.send(json.dumps({"id": self._calls, "method": method, "params": parameters}))
-        while True:
-            message = json.loads(self._socket.recv(timeout=60))
-            if message.get("method") == "Network.requestWillBeSent":
-                self.asked.add(message["params"]["request"]["url"])
-            if message.get("id") == self._calls:
-                return message["result"]
-
-    def run(self, script: str) -> Any:
-        """The value of some JavaScript."""
-        return self._call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
-
-    def press(self, key: str) -> None:
-        """A key, in what has the focus."""
-        for kind in ("keyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=39)
-
-    def wait(self, script: str, holds: Callable[[Any], object], seconds: float = 120) -> Any:
-        """The value of some JavaScript, as soon as it is as it should be."""
-        end = time.monotonic() + seconds
-        while not holds(value := self.run(script)):
-            assert time.monotonic() < end, value
-            time.sleep(0.5)
-        return value
-
-
 @pytest.fixture
 def browser(page, tmp_path: Path) -> Iterator[Browser]:
-    if not CHROMIUM:
-        pytest.skip("no Chromium: apt-get install chromium")
-    flags = [*QUIET.split(), *SOFTWARE_GL.split(), ONLY_LOOPBACK, "--remote-debugging-port=0"]
-    command = [CHROMIUM, *flags, f"--user-data-dir={tmp_path / 'profile'}", "about:blank"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        told = next(found for line in process.stderr if (found := re.search(r"ws://127.0.0.1:(\d+)/", line)))
-        yield Browser(page[1], told[1])
-        process.terminate()
+    with chromium(page[1], tmp_path / "profile") as opened:
+        yield opened
 
 
-TEXT = "document.body.innerText"
 SLIDERS = "[...document.querySelectorAll('[role=slider]')]"
 
 
@@ -149,7 +93,7 @@ def test_somebody_turns_a_knob_and_watches_the_expert(page, browser: Browser) ->
     browser.run(f"{SLIDERS}[0].focus()")
     browser.press("ArrowRight")
     browser.wait(value, lambda now: float(now) > before)
-    browser.run("[...document.querySelectorAll('button')].find(b => b.innerText.startsWith('Play')).click()")
+    browser.click("Play")
     browser.wait(TEXT, lambda text: re.search(r"^done, [\d.]+ s, at most \d+ N", text, re.MULTILINE))
     assert {url.split(":")[0] for url in browser.asked} <= {"http", "data", "blob"}
     assert all(url.startswith(address) for url in browser.asked if url.startswith("http"))

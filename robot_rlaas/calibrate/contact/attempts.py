@@ -24,6 +24,22 @@ SMOOTH = 9  # samples: velocities are differences of noisy positions
 SLIDING_SAMPLES = 8  # in an attempt, for a figure of friction
 
 
+class Felt(NamedTuple):
+    """What an arm measured in a log.
+
+    Attributes:
+        time_s: (T,) of its joint states.
+        q_rad: (T, k).
+        wrench: (T, 6) N and N m as the sensor states them, in its own frame.
+        others: (time in ns, message) on each of the other topics that were asked for.
+    """
+
+    time_s: np.ndarray
+    q_rad: np.ndarray
+    wrench: np.ndarray
+    others: dict[str, list[tuple[int, Any]]]
+
+
 class Attempt(NamedTuple):
     """One insertion out of a log.
 
@@ -53,9 +69,28 @@ def read_attempts(path: Path, workcell: Workcell, plate_topic: str) -> list[Atte
         InputError: if the file cannot be read, or lacks a topic, or the arm has no wrist sensor.
     """
     profile = workcell.profile
+    felt = read_felt(path, profile, (plate_topic,))
+    poses = felt.others[plate_topic]
+    ends = [*(ns * 1e-9 for ns, _ in poses[1:]), felt.time_s[-1]]
+    attempts = []
+    for (start, message), end in zip(poses, ends):
+        rows = (felt.time_s >= start * 1e-9) & (felt.time_s < end)
+        part = felt.time_s[rows], felt.q_rad[rows], felt.wrench[rows]
+        attempt = _attempt(workcell.chain, profile, message.pose, *part)
+        if attempt is not None:
+            attempts.append(attempt)
+    return attempts
+
+
+def read_felt(path: Path, profile: HardwareProfile, others: tuple[str, ...]) -> Felt:
+    """What the arm measured, and what was said on other topics.
+
+    Raises:
+        InputError: if the file cannot be read, or lacks a topic, or the arm has no wrist sensor.
+    """
     if profile.topics.wrench is None:
         raise InputError("this arm states no wrench: without one nobody knows when its tip touches", file=path)
-    topics = (profile.topics.joint_states, profile.topics.wrench, plate_topic)
+    topics = (profile.topics.joint_states, profile.topics.wrench, *others)
     found = read_topics(path, topics)
     for topic in topics:
         if not found[topic]:
@@ -65,15 +100,7 @@ def read_attempts(path: Path, workcell: Workcell, plate_topic: str) -> list[Atte
     wrench_at = np.array([ns for ns, _ in found[topics[1]]]) * 1e-9
     wrench = np.array([_six(message) for _, message in found[topics[1]]])
     wrench = np.stack([np.interp(at, wrench_at, column) for column in wrench.T], axis=1)
-    poses = found[plate_topic]
-    ends = [*(ns for ns, _ in poses[1:]), found[topics[0]][-1][0]]
-    attempts = []
-    for (start, message), end in zip(poses, ends):
-        rows = (at >= start * 1e-9) & (at < end * 1e-9)
-        attempt = _attempt(workcell.chain, profile, message.pose, at[rows], q[rows], wrench[rows])
-        if attempt is not None:
-            attempts.append(attempt)
-    return attempts
+    return Felt(at, q, wrench, {topic: found[topic] for topic in others})
 
 
 def _attempt(

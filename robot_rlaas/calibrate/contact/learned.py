@@ -21,6 +21,11 @@ ENOUGH = 10  # parts
 STRONG_NATS = 3.0
 MOST = 0.5  # of the attempts have to insert: where the peg sat in the others, nobody saw
 ERROR = {"friction": 0.02, "offset": 0.15, "plate": 1.0}  # of one part's figure, on a virtual arm; mm, degrees
+STANDS = {  # of a plate that the cell says is level and as high as top_mm: nobody need mind so much, mm and degrees
+    "plate_z_mm": 0.1,
+    "plate_tilt_x_deg": 0.1,
+    "plate_tilt_y_deg": 0.1,
+}
 GROUPS: tuple[tuple[Quantity, ...], ...] = (
     ("friction",),
     ("offset_x_mm", "offset_y_mm"),
@@ -40,6 +45,10 @@ def said(cell: CellSpec, name: Quantity) -> Said:
     """What a cell says of a quantity: its contact file, or its ranges where that says nothing."""
     found = cell.contact.accepted(name) if cell.contact else ()
     kind, vary = name.split("_")[0], cell.variation
+    if name in STANDS:
+        before = found[0] if found else None
+        unsure = np.hypot(before.deviation / np.sqrt(before.parts), before.hidden / np.sqrt(3)) if before else 0.0
+        return Said(before.value if before else 0.0, float(np.hypot(unsure, STANDS[name])))
     if kind == "plate":
         low, high = vary.plate_yaw_deg if name == "plate_yaw_deg" else vary.plate_xy_mm
         middle = found[0].value if found else (low + high) / 2

@@ -99,7 +99,7 @@ def excitation(
     swings = (draw(part, period, len(home_rad), rng) for draw in draws)
     motions = [motion for swing in swings if (motion := _fitted(workcell, arm, rate_hz, path, swing))]
     if not motions:
-        fix = "move robot.home_deg away from plate, boxes and joint limits"
+        fix = "move robot.home_deg away from plate, boxes, speed zones and joint limits"
         raise InputError("no excitation fits at home", fix=fix)
     return motions[0] if len(motions) == 1 else max(motions, key=lambda motion: worth(arm, motion))
 
@@ -146,7 +146,7 @@ def passes_filter(workcell: Workcell, motion: Excitation) -> bool:
     for wanted in motion.targets_rad:
         step = last - before
         filtered = filter_target(workcell.chain, workcell.envelope, 1.0 / motion.rate_hz, last, step, wanted[None])
-        if filtered.limited.any() or filtered.blocked.any():
+        if filtered.limited.any() or filtered.blocked.any() or filtered.slowed.any():
             return False
         before, last = last, filtered.target_rad
     return True

@@ -21,7 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 from robot_rlaas.deploy import names
-from robot_rlaas.deploy.ros.process import LATCHED, light_executor
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, light_executor
 
 START_S = 30.0
 
@@ -51,6 +51,7 @@ class Conductor:
         self._executor.add_node(self._node)
         for topic, name in ((names.POLICY, "_policy"), (names.SCORE, "_score"), (names.SUPERVISOR, "_supervisor")):
             self._node.create_subscription(String, topic, self._keep(name), LATCHED)
+        self._node.create_subscription(String, names.EVENTS, self._tell_event, RELIABLE)
         self._change = self._node.create_client(ChangeState, f"{names.POLICY_NODE}/change_state")
         self._get = self._node.create_client(GetState, f"{names.POLICY_NODE}/get_state")
         return self
@@ -97,7 +98,7 @@ class Conductor:
             print(f"attempt {i} of {self._params['attempts']}: {_words(attempt)}", flush=True)
         self._told = len(attempts)
         if self._supervisor.get("latched"):
-            raise Failed(f"the supervisor stopped the arm: {self._supervisor['latched']}")
+            raise Failed(f"the supervisor stopped the arm: {self._supervisor['why']}; to go on: {names.RESET}")
         return bool(self._policy.get("finished")) and len(attempts) >= self._params["attempts"]
 
     def _transition(self, number: int) -> bool:
@@ -130,6 +131,10 @@ class Conductor:
 
     def _keep(self, name: str) -> Callable[[String], None]:
         return lambda message: setattr(self, name, json.loads(message.data))
+
+    def _tell_event(self, message: String) -> None:
+        event = json.loads(message.data)
+        print(f"  {event['by']}: {event['line']}", flush=True)
 
     def _stop(self, *_: object) -> None:
         self._stopped = True

@@ -1,11 +1,15 @@
 """The policy's lifecycle node.
 
-Parameters: bundle, attempts, joints, period_s, state_rate_hz, topics, next_part, stats_file.
+Parameters: bundle, bundle_sha256, origin, envelope, attempts, joints, period_s, state_rate_hz, topics, next_part,
+stats_file.
 configure: load and verify the bundle, look at the arm's joint states, warm up. activate: run. deactivate: hold.
 """
 
 import json
 import time
+from collections import deque
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +25,20 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from robot_rlaas.bundle import load_bundle
+from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import Topics
-from robot_rlaas.control.kinematics import Pose
+from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
+from robot_rlaas.deploy.counts import LATE
 from robot_rlaas.deploy.cycle import Cycle, Phase, cycle_of
-from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, main, to_time
+from robot_rlaas.deploy.inside import Inside
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, in_base, main, to_time
 from robot_rlaas.deploy.sampling import Sampler
+from robot_rlaas.deploy.senses import STALE_S
 from robot_rlaas.files import write_json
 
 ASK_AGAIN_S = 1.0
+LATENCIES = 20_000  # that many are kept: memory stays as it is in a production run
 
 
 class PolicyNode(LifecycleNode):
@@ -41,17 +50,21 @@ class PolicyNode(LifecycleNode):
         self._params, self._stats_file = params, Path(params["stats_file"])
         self._sampler = Sampler(tuple(params["joints"]), params["period_s"], params["state_rate_hz"])
         self._cycle: Cycle | None = None
+        self._inside: Inside | None = None
         self._active, self._ask_at_s = False, float("inf")
         self._phase: Phase | None = None
-        self._latency_s: list[float] = []
-        self._stats: dict[str, Any] = {"results": [], "latency": {}}
+        self._left = False
+        self._latency_s: deque[float] = deque(maxlen=LATENCIES)
+        self._stats: dict[str, Any] = {"results": [], "latency": {}, "domain": None}
         period = Duration(sec=0, nanosec=round(params["period_s"] * 1e9))
         self._target = JointTrajectory(joint_names=params["joints"])
         self._point = JointTrajectoryPoint(time_from_start=period)
         self._target.points = [self._point]
         self._send_target = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE).publish
         self._send_status = self.create_publisher(String, names.POLICY, LATCHED).publish
+        self._stopped = False
         self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
+        self.create_subscription(String, names.SUPERVISOR, self._supervised, LATCHED)
         self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
         self._feeder = self.create_client(Trigger, params["next_part"]) if params["next_part"] else None
@@ -88,16 +101,18 @@ class PolicyNode(LifecycleNode):
 
     def _configure(self) -> None:
         bundle = load_bundle(self._params["bundle"])
+        if bundle.sha256 != self._params["bundle_sha256"]:  # whoever started this has asked who vouches for that one
+            raise InputError("the bundle was exchanged after it was checked", file=bundle.path, fix="deploy it again")
         self._sampler.check(time.time())
-        self._cycle = cycle_of(bundle, self._params["attempts"], self._ask_for_part)
+        bundle = replace(bundle, envelope=Envelope.from_json(self._params["envelope"]))  # as the supervisor has it
+        inside = self._inside = Inside(bundle.domain) if bundle.domain else None
+        watched = (inside.watching,) if inside else ()
+        self._cycle = cycle_of(bundle, self._params["attempts"], self._ask_for_part, *watched)
 
     def _see(self, message: PoseStamped) -> None:
-        if message.header.frame_id != names.BASE_FRAME:
-            self.get_logger().error(f"{names.PLATE} is in '{message.header.frame_id}', not '{names.BASE_FRAME}'")
-            return
-        at, turn = message.pose.position, message.pose.orientation
-        R = _matrix(turn.w, turn.x, turn.y, turn.z)
-        self._sampler.plate = Pose(R[None], np.array([[at.x, at.y, at.z]]))
+        pose = in_base(self, message)
+        if pose is not None:
+            self._sampler.plate = pose
 
     def _feel(self, message: WrenchStamped) -> None:
         force, torque = message.wrench.force, message.wrench.torque
@@ -106,15 +121,26 @@ class PolicyNode(LifecycleNode):
     def _measure(self, message: JointState) -> None:
         stamp_s = from_time(message.header.stamp)
         sensed = self._sampler.measure(list(message.name), list(message.position), stamp_s)
-        if sensed is None or not self._active or self._cycle is None:
+        if sensed is None or not self._active or self._cycle is None or self._stopped:
+            return
+        if time.time() - stamp_s > STALE_S:
+            self.get_logger().warning(f"joint states are {time.time() - stamp_s:.2f} s old", throttle_duration_sec=1.0)
             return
         self._publish(self._cycle.step(sensed))
         self._latency_s.append(time.time() - stamp_s)
-        if self._cycle.phase is not self._phase:
-            self._phase = self._cycle.phase
+        left = self._inside is not None and self._inside.left
+        if self._cycle.phase is not self._phase or left is not self._left:
+            self._phase, self._left = self._cycle.phase, left
             self._tell()
         if stamp_s > self._ask_at_s:
             self._ask_for_part()
+
+    def _supervised(self, message: String) -> None:
+        """A stop of the arm ends what was begun: once it is free again, the part is lifted and tried anew."""
+        told = json.loads(message.data)
+        self._stopped = bool(told["latched"]) or (told["held"] is not None and told["held"] not in LATE)
+        if self._stopped and self._cycle is not None:
+            self._cycle.stop()
 
     def _publish(self, target_rad: np.ndarray) -> None:
         self._target.header.stamp = to_time(time.time_ns())
@@ -143,31 +169,24 @@ class PolicyNode(LifecycleNode):
     def _tell(self, problem: str = "") -> None:
         """Publish and keep where the cycle stands."""
         results = self._cycle.results if self._cycle else []
-        self._stats = {"results": [r._asdict() for r in results], "latency": _latency(self._latency_s)}
+        self._stats = {
+            "results": [r._asdict() for r in results],
+            "latency": _latency(self._latency_s),
+            "domain": self._inside.told() if self._inside else None,
+        }
         phase = str(self._phase) if self._phase else "not started"
         finished = self._cycle is not None and self._cycle.finished
-        status = {"phase": phase, "finished": finished, "problem": problem, **self._stats}
+        vouched = {"sha256": self._params["bundle_sha256"], "origin": self._params["origin"]}
+        status = {"phase": phase, "finished": finished, "problem": problem, "bundle": vouched, **self._stats}
         self._send_status(String(data=json.dumps(status)))
 
 
-def _latency(values_s: list[float]) -> dict[str, float]:
+def _latency(values_s: Collection[float]) -> dict[str, float]:
     """From the stamp of a joint state to the target computed from it."""
     if not values_s:
         return {}
-    p50, p99, worst = np.percentile(values_s, [50, 99, 100])
+    p50, p99, worst = np.percentile(np.array(values_s), [50, 99, 100])
     return {"count": len(values_s), "p50_s": p50, "p99_s": p99, "max_s": worst}
-
-
-def _matrix(w: float, x: float, y: float, z: float) -> np.ndarray:
-    """A quaternion -> a rotation matrix (3, 3). It need not be normalised."""
-    s = 2.0 / (w * w + x * x + y * y + z * z)
-    return np.array(
-        [
-            [1 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)],
-            [s * (x * y + w * z), 1 - s * (x * x + z * z), s * (y * z - w * x)],
-            [s * (x * z - w * y), s * (y * z + w * x), 1 - s * (x * x + y * y)],
-        ]
-    )
 
 
 if __name__ == "__main__":

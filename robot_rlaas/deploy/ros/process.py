@@ -15,15 +15,31 @@ from typing import Any, Protocol
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.timer import Timer
+from std_msgs.msg import String
+
+from robot_rlaas.control.kinematics import Pose
+from robot_rlaas.deploy import names
+from robot_rlaas.deploy.events import Journal
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-PRIORITY = -10  # where the system allows it: other work on the machine must not delay what drives an arm
+ALIVE = QoSProfile(  # whoever listens is told within that time when the process on the other side is gone or stopped
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    liveliness=LivelinessPolicy.AUTOMATIC,
+    liveliness_lease_duration=Duration(seconds=1),
+)
+REALTIME, NICE = 5, -10  # where the system allows it; below ros2_control's own real-time thread
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -35,11 +51,22 @@ class Closable(Protocol):
         ...
 
 
-def main(make: Callable[[dict[str, Any]], Any], executor_of: Callable[[], Executor] | None = None) -> None:
-    """Run the node that `make` builds from the parameter file, until SIGINT, SIGTERM or the end of the parent."""
+def main(
+    make: Callable[[dict[str, Any]], Any], executor_of: Callable[[], Executor] | None = None, urgent: bool = True
+) -> None:
+    """Run the node that `make` builds from the parameter file, until SIGINT, SIGTERM or the end of the parent.
+
+    What else is on the command line is ROS's own: "--ros-args -r FROM:=TO" and so on.
+
+    Args:
+        make: builds the node.
+        executor_of: makes its executor; by default the light one.
+        urgent: it is part of what drives the arm: other work on the machine must not delay it.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--params", type=Path, required=True, help="JSON file with the node's parameters")
-    params = json.loads(parser.parse_args().params.read_text())
+    own, ros = parser.parse_known_args()
+    params = json.loads(own.params.read_text())
     stopped = False
 
     def stop(*_: object) -> None:
@@ -49,9 +76,9 @@ def main(make: Callable[[dict[str, Any]], Any], executor_of: Callable[[], Execut
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     parent = os.getppid()
-    with contextlib.suppress(PermissionError):
-        os.nice(PRIORITY)
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    if urgent:
+        hurry()
+    rclpy.init(args=ros, signal_handler_options=SignalHandlerOptions.NO)
     node = make(params)
     executor = (executor_of or light_executor)()
     executor.add_node(node)
@@ -67,6 +94,15 @@ def main(make: Callable[[dict[str, Any]], Any], executor_of: Callable[[], Execut
         rclpy.try_shutdown()
 
 
+def hurry() -> None:
+    """Ask for a real-time priority, or at least for a better one; the threads of ROS inherit it."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME))
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.nice(NICE)
+
+
 def light_executor() -> Executor:
     """rclpy's events executor, which takes half the time of the plain one, where this version has it."""
     try:
@@ -76,9 +112,41 @@ def light_executor() -> Executor:
     return EventsExecutor()
 
 
-def every(node: Node, period_s: float, callback: Callable[[], None]) -> None:
+def every(node: Node, period_s: float, callback: Callable[[], None]) -> Timer:
     """Call back on the steady clock."""
-    node.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+    return node.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+
+def tell_events(node: Node, by: str, journal: Journal) -> Callable[[], None]:
+    """What publishes and logs the journal's events that nobody was told of yet."""
+    publish = node.create_publisher(String, names.EVENTS, RELIABLE).publish
+
+    def tell() -> None:
+        now_s = time.monotonic()
+        for event in journal.untold(now_s):
+            publish(String(data=json.dumps({"by": by, **event.to_json(wall_offset_ns() * 1e-9)})))
+            node.get_logger().warning(event.line)
+
+    return tell
+
+
+def listen_alive(node: Node, topic: str, take: Callable[[dict[str, Any]], None], gone: Callable[[], None]) -> None:
+    """Subscribe to the JSON of a process that must stay alive; `gone` is called when it is dead or stopped."""
+
+    def changed(status: Any) -> None:
+        if status.alive_count == 0:
+            gone()
+
+    def heard(message: String) -> None:
+        take(json.loads(message.data))
+
+    events = SubscriptionEventCallbacks(liveliness=changed)
+    node.create_subscription(String, topic, heard, ALIVE, event_callbacks=events)
+
+
+def stamp_ns(stamp: Time) -> int:
+    """A stamp -> nanoseconds since the epoch."""
+    return stamp.sec * 10**9 + stamp.nanosec
 
 
 def to_time(seconds_ns: int) -> Time:
@@ -99,3 +167,25 @@ def wall_offset_ns() -> int:
 def doubles(values: np.ndarray) -> array:
     """For a float64[] field: the type that its setter takes without looking at every element."""
     return array("d", values.tolist())
+
+
+def in_base(node: Node, message: PoseStamped) -> Pose | None:
+    """A pose in the base frame, one row; None, and the node says so, if it is in another."""
+    if message.header.frame_id != names.BASE_FRAME:
+        node.get_logger().error(f"a pose is in '{message.header.frame_id}', not '{names.BASE_FRAME}'")
+        return None
+    at, turn = message.pose.position, message.pose.orientation
+    R = _matrix(turn.w, turn.x, turn.y, turn.z)
+    return Pose(R[None], np.array([[at.x, at.y, at.z]]))
+
+
+def _matrix(w: float, x: float, y: float, z: float) -> np.ndarray:
+    """A quaternion -> a rotation matrix (3, 3). It need not be normalised."""
+    s = 2.0 / (w * w + x * x + y * y + z * z)
+    return np.array(
+        [
+            [1 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)],
+            [s * (x * y + w * z), 1 - s * (x * x + z * z), s * (y * z - w * x)],
+            [s * (x * z - w * y), s * (y * z + w * x), 1 - s * (x * x + y * y)],
+        ]
+    )

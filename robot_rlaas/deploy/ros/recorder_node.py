@@ -1,10 +1,14 @@
 """The recorder's node: topics into an MCAP file, as they came over the wire. Parameters: file, topics, metadata.
 
+When it cannot write any more it says so, and the supervisor stops the arm: without a log, nothing moves.
 Messages are never decoded here. The log time of a message is its header's stamp, or, for a type without a header, the
 time at which its publisher sent it. A file without a footer was cut off; its chunks, one or two per second, are whole.
 """
 
+import json
 import struct
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,11 @@ from mcap.writer import CompressionType, Writer
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import String
 
+from robot_rlaas.deploy import names
 from robot_rlaas.deploy.ros.definitions import definition
-from robot_rlaas.deploy.ros.process import LATCHED, every, main
+from robot_rlaas.deploy.ros.process import ALIVE, LATCHED, every, main
 
 CHUNK_BYTES = 16 * 1024
 QOS = {
@@ -37,14 +43,32 @@ class RecorderNode(Node):
         self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
         self._writer.start(profile="ros2", library="robot_rlaas")
         self._writer.add_metadata("robot_rlaas", {key: str(value) for key, value in params["metadata"].items()})
+        self._failed = ""
+        self._send_state = self.create_publisher(String, names.RECORDER, ALIVE).publish
         for topic, how in params["topics"].items():
             self._record(topic, how["type"], how["qos"])
-        every(self, 1.0, self._file.flush)
+        every(self, 1.0, lambda: self._write(self._file.flush))
+        self._tell()
 
     def close(self) -> None:
         """Write the footer: the file is whole."""
-        self._writer.finish()
-        self._file.close()
+        self._write(self._writer.finish)
+        with suppress(OSError):
+            self._file.close()
+
+    def _write(self, how: Callable[[], None]) -> None:
+        """Write something, or say that nothing can be written any more."""
+        if self._failed:
+            return
+        try:
+            how()
+        except OSError as error:
+            self._failed = f"cannot write the log: {error.strerror}"
+            self.get_logger().error(self._failed)
+            self._tell()
+
+    def _tell(self) -> None:
+        self._send_state(String(data=json.dumps({"failed": self._failed})))
 
     def _record(self, topic: str, type_name: str, qos: str) -> None:
         package, _, kind = type_name.split("/")
@@ -56,7 +80,7 @@ class RecorderNode(Node):
         def write(message: bytes, info: Any) -> None:
             sent_ns = info["source_timestamp"]
             log_ns = _stamp_ns(message) if has_header else sent_ns
-            self._writer.add_message(channel, log_ns or sent_ns, message, sent_ns)
+            self._write(lambda: self._writer.add_message(channel, log_ns or sent_ns, message, sent_ns))
 
         self.create_subscription(message_type, topic, write, QOS[qos], raw=True)
 
@@ -68,4 +92,4 @@ def _stamp_ns(message: bytes) -> int:
 
 
 if __name__ == "__main__":
-    main(RecorderNode, SingleThreadedExecutor)  # the events executor cannot tell when a message was sent
+    main(RecorderNode, SingleThreadedExecutor, urgent=False)  # the events executor cannot tell when a message was sent

@@ -1,10 +1,14 @@
-"""The supervisor's node. Parameters: chain, envelope, period_s, command_rate_hz, topics, hardware, counts_file."""
+"""The supervisor's node.
+
+Parameters: chain, envelope, arm, limits, period_s, command_rate_hz, topics, hardware, counts_file.
+"""
 
 import json
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import WrenchStamped
 from rclpy.node import Node
@@ -18,9 +22,20 @@ from robot_rlaas.cell.hardware import Topics
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
-from robot_rlaas.deploy.pace import Pace
-from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, every, from_time, main, to_time
-from robot_rlaas.deploy.supervisor import Supervisor
+from robot_rlaas.deploy.pace import LATE_TICKS, Pace
+from robot_rlaas.deploy.ros.process import (
+    LATCHED,
+    RELIABLE,
+    doubles,
+    every,
+    listen_alive,
+    main,
+    stamp_ns,
+    tell_events,
+    to_time,
+    wall_offset_ns,
+)
+from robot_rlaas.deploy.supervisor import Arm, Supervisor
 from robot_rlaas.files import write_json
 
 
@@ -31,70 +46,115 @@ class SupervisorNode(Node):
         super().__init__("rlaas_supervisor")
         chain, envelope = SerialChain.from_json(params["chain"]), Envelope.from_json(params["envelope"])
         tick_s, topics = 1.0 / params["command_rate_hz"], Topics(**params["topics"])
-        self._supervisor = Supervisor(chain, envelope, params["period_s"], tick_s)
-        self._hardware, self._counts_file = params["hardware"], Path(params["counts_file"])
-        self._setpoints = Float64MultiArray()
-        self._send_setpoints = self.create_publisher(Float64MultiArray, topics.command, RELIABLE).publish
+        self._supervisor = Supervisor(chain, envelope, params["period_s"], tick_s, Arm.from_json(params["arm"]))
+        self._hardware, self._counts_file, self._limits = (
+            params["hardware"],
+            Path(params["counts_file"]),
+            params["limits"],
+        )
+        self._setpoints, self._shown = Float64MultiArray(), ("", "")
+        self._send_setpoints = self.create_publisher(Float64MultiArray, names.SETPOINTS, RELIABLE).publish
         self._send_counts = self.create_publisher(String, names.SUPERVISOR, LATCHED).publish
         self._send_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE).publish
+        self._tell_events = tell_events(self, "supervisor", self._supervisor.journal)
         self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
         self.create_subscription(JointTrajectory, names.TARGET, self._receive, RELIABLE)
+        self._others("watchdog", names.WATCHDOG)
+        self._others("recorder", names.RECORDER)
         self.create_service(Trigger, names.RESET, self._reset)
-        self._pace = Pace(tick_s, time.monotonic())
+        self._watchdog = self.create_client(Trigger, names.WATCHDOG_RESET)
+        self._pace, self._led_s = Pace(tick_s, time.monotonic()), 0.0
         every(self, tick_s, self._tick)
         every(self, 1.0, self._report)
 
     def close(self) -> None:
-        """Write the final counts."""
-        write_json(self._counts_file, self._supervisor.counts.to_json())
+        """Bring the arm to rest, and write what there was."""
+        self._supervisor.halt()
+        while not self._supervisor.at_rest:
+            self._send(self._supervisor.tick(time.monotonic()))
+            time.sleep(self._supervisor.tick_s)
+        write_json(self._counts_file, self._content())
 
     def _measure(self, message: JointState) -> None:
-        self._supervisor.measure(list(message.name), list(message.position), time.monotonic())
+        sent_ns = stamp_ns(message.header.stamp)
+        names_, position, effort = list(message.name), list(message.position), list(message.effort)
+        age_s = (time.time_ns() - sent_ns) * 1e-9
+        self._supervisor.measure(names_, position, time.monotonic(), effort, age_s, sent_ns)
 
     def _feel(self, message: WrenchStamped) -> None:
-        force = message.wrench.force
-        self._supervisor.feel((force.x, force.y, force.z), time.monotonic())
-        if self._supervisor.latched:
-            self._warn_once(f"stopped: {self._supervisor.latched}; call {names.RESET} to go on")
+        sent_ns = stamp_ns(message.header.stamp)
+        force, torque = message.wrench.force, message.wrench.torque
+        wrench = (force.x, force.y, force.z, torque.x, torque.y, torque.z)
+        self._supervisor.feel(wrench, time.monotonic(), (time.time_ns() - sent_ns) * 1e-9, sent_ns)
 
     def _receive(self, message: JointTrajectory) -> None:
         points = list(message.points)
         positions = list(points[0].positions) if len(points) == 1 else []
-        age_s = time.time() - from_time(message.header.stamp)
-        reason = self._supervisor.receive(list(message.joint_names), positions, age_s, time.monotonic())
-        if reason:
-            self._warn_once(f"a target was not taken: {reason}")
+        sent_ns, now_s = stamp_ns(message.header.stamp), time.monotonic()
+        age_s = (time.time_ns() - sent_ns) * 1e-9
+        refused = self._supervisor.receive(list(message.joint_names), positions, age_s, now_s, sent_ns)
+        if refused is None and self._supervisor.leads:
+            self._led_s = now_s
+            self._send(self._supervisor.tick(now_s))
 
     def _tick(self) -> None:
         due = self._pace.due(time.monotonic())
+        if not due or due[-1] - self._led_s < 1.5 * self._supervisor.tick_s:
+            return
         setpoint = None
-        for due_s in due:
+        for due_s in due if len(due) <= LATE_TICKS else due[-1:]:
             setpoint = self._supervisor.tick(due_s)
         if setpoint is not None:
             self._supervisor.counts.late_ticks += len(due) - 1
-            self._setpoints.data = doubles(setpoint)
+        self._send(setpoint)
+        self._tell_events()
+        if (self._supervisor.why, self._supervisor.latched) != self._shown:
+            self._report()
+
+    def _send(self, setpoint: np.ndarray | None) -> None:
+        if setpoint is not None:
+            self._setpoints.data = doubles(np.concatenate([setpoint, self._supervisor.velocity_rad_s]))
             self._send_setpoints(self._setpoints)
 
+    def _others(self, who: str, topic: str) -> None:
+        """Stop the arm if that process says that it fails, or says nothing any more."""
+
+        def take(content: dict[str, Any]) -> None:
+            if content["failed"]:
+                self._supervisor.fault(who, f"{who}: {content['failed']}", time.monotonic())
+
+        def gone() -> None:
+            self._supervisor.fault(who, f"the {who} is gone", time.monotonic())
+
+        listen_alive(self, topic, take, gone)
+
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = True, f"was latched: {self._supervisor.reset()}"
+        if self._watchdog.service_is_ready():
+            self._watchdog.call_async(Trigger.Request())
+        response.success, response.message = True, f"was latched: {self._supervisor.reset(time.monotonic())}"
         return response
 
+    def _content(self) -> dict[str, Any]:
+        journal, offset_s = self._supervisor.journal, wall_offset_ns() * 1e-9
+        told = {"events": journal.to_json(offset_s), "events_dropped": journal.dropped, "limits": self._limits}
+        return self._supervisor.counts.to_json() | told
+
     def _report(self) -> None:
-        counts, latched = self._supervisor.counts.to_json(), self._supervisor.latched
-        self._send_counts(String(data=json.dumps({"latched": latched, **counts})))
+        supervisor, counts = self._supervisor, self._supervisor.counts.to_json()
+        self._shown = supervisor.why, supervisor.latched
+        state = {"latched": supervisor.latched, "held": supervisor.held, "why": supervisor.why}
+        self._send_counts(String(data=json.dumps(state | counts)))
         status = DiagnosticStatus(name="rlaas: supervisor", hardware_id=self._hardware)
-        status.level = DiagnosticStatus.ERROR if latched else DiagnosticStatus.OK
-        if not latched and counts["violations"]:
+        status.level = DiagnosticStatus.ERROR if supervisor.latched else DiagnosticStatus.OK
+        if not supervisor.latched and (supervisor.held or counts["violations"]):
             status.level = DiagnosticStatus.WARN
-        status.message = f"stopped: {latched}" if latched else f"{counts['violations']} violations"
-        status.values = [KeyValue(key=key, value=json.dumps(value)) for key, value in counts.items()]
+        status.message = supervisor.why or f"{counts['violations']} violations"
+        last = [event.line for event in supervisor.journal][-3:]
+        status.values = [KeyValue(key=key, value=json.dumps(value)) for key, value in (counts | {"last": last}).items()]
         diagnostics = DiagnosticArray(status=[status])
         diagnostics.header.stamp = to_time(time.time_ns())
         self._send_diagnostics(diagnostics)
-
-    def _warn_once(self, text: str) -> None:
-        self.get_logger().warning(text, throttle_duration_sec=1.0)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.rotation import matrix_from_vector
 from robot_rlaas.deploy.virtual_arm.score import Attempt, Part, Scorekeeper
-from robot_rlaas.env.insertion.task import task_frame
+from robot_rlaas.env.insertion.task import hole_frame, task_frame
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.insertion import part_geoms
 from robot_rlaas.sim.model import build
+from robot_rlaas.sim.surfaces import touch_at, touch_N
 from robot_rlaas.sim.variation import draw
 
 
@@ -50,9 +51,13 @@ class VirtualArm:
         self.workcell = build(cell)
         self.profile = self.workcell.profile
         self._plant, self._seed, self._ticks = plant, seed, 0
-        self._rng = np.random.default_rng(np.random.SeedSequence([seed, int(Space.DEPLOY), 0, 1]))
+        self._rng, once = (
+            np.random.default_rng(np.random.SeedSequence([seed, int(Space.DEPLOY), 0, stream])) for stream in (1, 2)
+        )
+        self._bias = np.repeat([plant.force_bias_N, plant.torque_bias_Nm], 3) * once.standard_normal(6)
         self._model = model = self.workcell.model
         self._data, self._scratch = mujoco.MjData(model), mujoco.MjData(model)
+        self._touch_at = touch_at(model)
         self.tick_s = 1.0 / self.profile.state_rate_hz
         self._substeps = max(1, round(self.tick_s / model.opt.timestep))
         joints = self.profile.joints
@@ -76,14 +81,15 @@ class VirtualArm:
         data, model = self._data, self._model
         if command_rad is not None:
             data.ctrl[self._servo] = command_rad
-        wrench, contact_N = np.zeros(6), 0.0
+        wrench, contact_N, touched_N = np.zeros(6), 0.0, 0.0
         for _ in range(self._substeps):
             mujoco.mj_step(model, data)
             wrench += data.sensordata[:6]
             contact_N = max(contact_N, float(np.linalg.norm(data.sensordata[6:9])))
+            touched_N = max(touched_N, float(touch_N(data.sensordata[None, None, self._touch_at :])[0]))
         self._ticks += 1
         q = data.qpos[self._qpos].copy()
-        self.score.watch(self.time_s, q, contact_N)
+        self.score.watch(self.time_s, q, contact_N, touched_N)
         plant, noise = self._plant, self._rng.standard_normal(6)
         spread = np.repeat([plant.force_noise_N, plant.torque_noise_Nm], 3)
         return Reading(
@@ -91,7 +97,7 @@ class VirtualArm:
             q + plant.joint_noise_rad * self._rng.standard_normal(len(q)),
             data.qvel[self._dof].copy(),
             data.qfrc_actuator[self._dof].copy(),
-            spread * noise - wrench / self._substeps,
+            self._bias + spread * noise - wrench / self._substeps,
         )
 
     @property
@@ -137,8 +143,11 @@ class VirtualArm:
 
     def _lay(self, episode: int) -> Part:
         """Put part number `episode` on the table and another part into the hand."""
+        plant = self._plant
+        tilt = np.deg2rad([[plant.plate_tilt_x_deg, plant.plate_tilt_y_deg]])
         one = draw(self.cell, Seeds(self._seed, Space.DEPLOY), np.array([episode]))
-        hole = task_frame(self.cell, one.plate_xy_m, one.plate_yaw_rad)
+        one = one._replace(plate_z_m=np.array([plant.plate_z_mm / 1000]), plate_tilt_rad=tilt)
+        hole = hole_frame(self.cell, one)
         self._observed = task_frame(self.cell, one.plate_xy_m + one.bias_xy_m, one.plate_yaw_rad + one.bias_yaw_rad)
         R_hand = matrix_from_vector(one.hand_rad)
         self._place(hole, one, R_hand)

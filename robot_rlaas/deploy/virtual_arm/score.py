@@ -7,11 +7,13 @@ import numpy as np
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, SerialChain, tool_pose
 from robot_rlaas.control.safety import Envelope, inside_keep_out
+from robot_rlaas.env.gauges import Gauges, Reading
 from robot_rlaas.env.insertion.task import Progress, part_tip, progress
 
 AT_HOME_M = 0.001
 STILL_M = 0.0001  # per tick
 MOVED_M = 0.0005
+HALF_A_TICK_S = 1e-3
 
 
 class Part(NamedTuple):
@@ -35,7 +37,7 @@ class Attempt(NamedTuple):
         way_back_force_N: largest contact force after that, until the next part was called for.
         keep_out: the tool entered a keep-out box.
         stage: the furthest stage, an index into insertion.STAGES.
-        pressed_s: until success or timeout, the longest time on end with more force than the cell allows for long.
+        figures: until success or timeout, what the cell's further limits are about; see `env.gauges`.
     """
 
     episode: int
@@ -46,7 +48,7 @@ class Attempt(NamedTuple):
     way_back_force_N: float
     keep_out: bool
     stage: int
-    pressed_s: float = 0.0
+    figures: dict[str, float]
 
 
 class Scorekeeper:
@@ -56,7 +58,9 @@ class Scorekeeper:
         self._cell, self._chain, self._envelope = cell, chain, envelope
         self._home_m = tool_pose(chain, np.deg2rad([cell.robot.home_deg])).p[0]
         self.closed: list[Attempt] = []
-        self._light_s = 0.0  # when it last pressed no harder than that
+        self._gauges = Gauges(cell, chain, envelope, 1)
+        self._ticks: list[tuple[float, float]] = []  # contact force and touch of the present control period, which
+        self._began_s = 0.0  # began then
         self._before_m = self._home_m
         self._open(part)
 
@@ -75,8 +79,15 @@ class Scorekeeper:
         """The open attempt succeeded or ran out of time."""
         return self._ended
 
-    def watch(self, time_s: float, q_rad: np.ndarray, contact_N: float) -> None:
-        """Take in one tick: the true joint angles (k,) and the largest contact force since the last tick."""
+    def watch(self, time_s: float, q_rad: np.ndarray, contact_N: float, touch_N: float = 0.0) -> None:
+        """Take in one tick.
+
+        Args:
+            time_s: now.
+            q_rad: (k,) the true joint angles.
+            contact_N: largest contact force since the last tick.
+            touch_N: the same on what must never be touched.
+        """
         tool = tool_pose(self._chain, q_rad[None])
         at = self._judge(tool)
         self._height_m = float(at.tip_m[0, 2])
@@ -86,8 +97,9 @@ class Scorekeeper:
         if self._ended:
             now = now._replace(way_back_force_N=max(now.way_back_force_N, contact_N))
         else:
-            pressed_s = max(now.pressed_s, self._press(time_s, contact_N))
-            now = now._replace(peak_force_N=max(now.peak_force_N, contact_N), pressed_s=pressed_s)
+            self._ticks.append((contact_N, touch_N))
+            self._gauge(time_s, q_rad, tool)
+            now = now._replace(peak_force_N=max(now.peak_force_N, contact_N), figures=self._gauges.of(0))
         self._now = now._replace(keep_out=keep_out)
         if not now.started or self._ended:
             return
@@ -99,12 +111,15 @@ class Scorekeeper:
             self._ended = True
             self._now = self._now._replace(success=True, cycle_time_s=elapsed_s)
 
-    def _press(self, time_s: float, contact_N: float) -> float:
-        """For how long the arm has now pressed harder than it may for long."""
-        long = self._cell.requirements.sustained_force
-        if long is None or contact_N <= long.force_N:
-            self._light_s = time_s
-        return time_s - self._light_s
+    def _gauge(self, time_s: float, q_rad: np.ndarray, tool: Pose) -> None:
+        """At the end of a control period, and at first: let the gauges read it, as they do in simulation."""
+        if self._began_s and time_s < self._began_s + self._cell.period_s - HALF_A_TICK_S:
+            return
+        forces, touches = np.array(self._ticks).T
+        read = self._gauges.read if self._began_s else self._gauges.begin
+        read(np.arange(1), Reading(forces[None], touches.max(keepdims=True), q_rad[None], tool))
+        self._ticks.clear()
+        self._began_s = time_s
 
     def next(self, part: Part) -> Attempt:
         """Close the open attempt and open one for `part`. An attempt that never started counts as a failure."""
@@ -118,8 +133,9 @@ class Scorekeeper:
 
     def _open(self, part: Part) -> None:
         self._part = part
-        self._now = Attempt(part.episode, False, False, None, 0.0, 0.0, False, 0)
-        self._ended, self._started_s = False, 0.0
+        self._now = Attempt(part.episode, False, False, None, 0.0, 0.0, False, 0, {})
+        self._ended, self._started_s, self._began_s = False, 0.0, 0.0
+        self._ticks.clear()
         self._rest_m: np.ndarray | None = None
         self._height_m = 0.0
 

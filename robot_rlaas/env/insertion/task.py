@@ -31,31 +31,45 @@ STAGES: tuple[str, ...] = ("approach", "search", "insert", "done")
 
 
 def contract(cell: CellSpec) -> Contract:
-    """Observation and action of the insertion task. The task frame is the hole's frame as observed."""
+    """Observation and action of the insertion task.
+
+    The task frame is the hole's frame as observed or, where nobody observes the plate, the hole's nominal frame: what
+    is in the contract then says nothing of where the plate lies.
+    """
+    frame = "task" if cell.task.plate.observed else "nominal"
     return Contract(
         observation=(
-            Feature("tool_position", XYZ, "m", "task", -0.2, 0.2),
-            Feature("tool_rotation", XYZ, "rad", "task", -0.5, 0.5),
-            Feature("lead_position", XYZ, "m", "task", -0.02, 0.02),
-            Feature("lead_rotation", XYZ, "rad", "task", -0.1, 0.1),
-            Feature("force", XYZ, "N", "task", -80.0, 80.0),
-            Feature("torque", XYZ, "N m", "task", -10.0, 10.0),
-            Feature("last_action", ACTION_AXES, "1", "task", -1.0, 1.0),
+            Feature("tool_position", XYZ, "m", frame, -0.2, 0.2),
+            Feature("tool_rotation", XYZ, "rad", frame, -0.5, 0.5),
+            Feature("lead_position", XYZ, "m", frame, -0.02, 0.02),
+            Feature("lead_rotation", XYZ, "rad", frame, -0.1, 0.1),
+            Feature("force", XYZ, "N", frame, -80.0, 80.0),
+            Feature("torque", XYZ, "N m", frame, -10.0, 10.0),
+            Feature("last_action", ACTION_AXES, "1", frame, -1.0, 1.0),
             Feature("clock", ("sin", "cos", "elapsed"), "1", "-", -1.0, 1.0),
             Feature("touch", ("happened", "since"), "1", "-", 0.0, 1.0),
-            Feature("above_touch", ("z",), "m", "task", -0.03, 0.03),
+            Feature("above_touch", ("z",), "m", frame, -0.03, 0.03),
         ),
-        action=(Feature("tool_step", ACTION_AXES, "1", "task", -1.0, 1.0),),
+        action=(Feature("tool_step", ACTION_AXES, "1", frame, -1.0, 1.0),),
         rate_hz=cell.control.rate_hz,
     )
 
 
 def task_frame(cell: CellSpec, xy_m: Array, yaw_rad: Array) -> Pose:
-    """The hole's frame for a plate displaced by xy_m (n, 2) and yaw_rad (n,), true or observed."""
+    """The hole's frame for a plate displaced by xy_m (n, 2) and yaw_rad (n,), as a camera sees it: level, and as high
+    as the cell says."""
     xp = array_namespace(xy_m)
     top = xp.asarray(np.array(cell.task.plate.top_mm) / 1000)
     z = xp.zeros((xy_m.shape[0], 1))
     return Pose(about_z(yaw_rad), top + xp.concat([xy_m, z], axis=1))
+
+
+def hole_frame(cell: CellSpec, draw: "Draw") -> Pose:
+    """The hole's true frame in each drawn episode."""
+    xp, zero = array_namespace(draw.plate_xy_m), 0.0 * draw.plate_z_m[:, None]
+    level = task_frame(cell, draw.plate_xy_m, draw.plate_yaw_rad)
+    tilt = matrix_from_vector(xp.concat([draw.plate_tilt_rad, zero], axis=1))
+    return Pose(tilt @ level.R, level.p + xp.concat([zero, zero, draw.plate_z_m[:, None]], axis=1))
 
 
 def clock(cell: CellSpec, steps: Array) -> Array:
@@ -179,7 +193,9 @@ class Insertion:
     def begin(self, ids: Array, draw: "Draw") -> None:
         """See `Task.begin`."""
         seen = draw.plate_xy_m + draw.bias_xy_m, draw.plate_yaw_rad + draw.bias_yaw_rad
-        put(self._hole, ids, task_frame(self._cell, draw.plate_xy_m, draw.plate_yaw_rad))
+        if not self._cell.task.plate.observed:
+            seen = 0.0 * draw.plate_xy_m, 0.0 * draw.plate_yaw_rad
+        put(self._hole, ids, hole_frame(self._cell, draw))
         put(self.frame, ids, task_frame(self._cell, *seen))
         self._hand_m[ids], self._R_hand[ids] = draw.hand_m, matrix_from_vector(draw.hand_rad)
         self._touch[ids] = untouched(len(ids))

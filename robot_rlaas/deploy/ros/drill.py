@@ -1,0 +1,367 @@
+"""Puts faults between the nodes of a virtual arm's deployment, one after the other, and watches what the arm does.
+
+Between the nodes stands a node of this process: it hands every message on, until a fault says otherwise. What is judged
+is the arm's own state, as it publishes it, and what supervisor and watchdog say about the cause.
+"""
+
+import heapq
+import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import Any, NamedTuple
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import WrenchStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from robot_rlaas.bundle import Bundle
+from robot_rlaas.deploy import names
+from robot_rlaas.deploy.faults import Fault, Injector, Link
+from robot_rlaas.deploy.plan import Process, Station, plan
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, every, hurry, light_executor, stamp_ns
+from robot_rlaas.deploy.run import started
+
+STILL_RAD_S, STILL_S = 0.03, 0.10  # at rest: no joint faster, for so long
+MOVING_RAD_S, FAST_RAD_S = 0.10, 0.35
+WITHIN_S = 0.20
+START_S, READY_S, AFTER_S = 40.0, 30.0, 0.3
+PHASE_S = 0.2  # a fault begins at random within so long after the arm was seen moving
+TORQUE_Nm = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)  # of a UR5e, by its ROS description; its driver reports currents
+
+
+class Told(NamedTuple):
+    """How the arm took a fault.
+
+    Attributes:
+        fault: its name.
+        stop_s: from the fault to the arm's rest; None where it did not come to rest.
+        causes: what was named.
+        speed_share: the fastest joint, as a share of its limit.
+        acceleration_rad_s2: the largest of a joint over 20 ms.
+        range_share: how far a joint was out of its range, rad; 0 if none was.
+        keep_out: the tool was in a keep-out box.
+        ok: it stopped in time where it has to, kept all limits, and the cause was named.
+    """
+
+    fault: str
+    stop_s: float | None
+    causes: tuple[str, ...]
+    speed_share: float
+    acceleration_rad_s2: float
+    out_of_range_rad: float
+    keep_out: bool
+    ok: bool
+
+
+class Drill:
+    """One deployment on a virtual arm with a node of this process between its nodes. Use `drill` to get one."""
+
+    def __init__(self, bundle: Bundle, running: dict[str, Popen[bytes]], station: Station, seed: int) -> None:
+        self._running, self._limits = running, station.limits.envelope
+        self._order = [station.profile.joints.index(name) for name in station.chain.joints]
+        self._rng = np.random.default_rng(seed)
+        self._injector = Injector(np.random.default_rng(self._rng.integers(2**32)))
+        self._states: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self._events: list[tuple[float, str]] = []
+        self._heard: dict[str, dict[str, Any]] = {}
+        self._waiting: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._number = itertools.count()
+        self._node, self._executor = Node("drill"), light_executor()
+        self._executor.add_node(self._node)
+        self._links(station)
+        for topic in (names.SUPERVISOR, names.WATCHDOG, names.POLICY, names.SCORE):
+            self._node.create_subscription(String, topic, self._keep(topic), LATCHED)
+        self._node.create_subscription(String, names.EVENTS, self._note, RELIABLE)
+        every(self._node, 0.005, self._release)
+
+    def close(self) -> None:
+        """Leave ROS."""
+        self._executor.remove_node(self._node)
+        self._node.destroy_node()
+
+    def start(self) -> None:
+        """Configure and activate the policy, as the conductor does, and wait until the arm moves."""
+        deadline = time.monotonic() + START_S
+        while not self.transition(Transition.TRANSITION_CONFIGURE):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the policy is not configured: {self._heard.get(names.POLICY)}")
+            self.spin(0.5)
+        self.transition(Transition.TRANSITION_ACTIVATE)
+
+    def transition(self, number: int) -> bool:
+        """One step of the policy's lifecycle -> whether it was made."""
+        request = ChangeState.Request(transition=Transition(id=number))
+        return self._call(ChangeState, f"{names.POLICY_NODE}/change_state", request).success
+
+    @property
+    def problem(self) -> str:
+        """What the policy's node said last about what keeps it from running."""
+        return str(self._heard.get(names.POLICY, {}).get("problem", ""))
+
+    def survive(self, fault: Fault) -> Told:
+        """Wait until the arm moves, put the fault in, watch, take it out, and reset what was latched.
+
+        Raises:
+            TimeoutError: if the arm does not move, or does not move again.
+        """
+        self._until_moving(FAST_RAD_S if fault.fast else MOVING_RAD_S)
+        self.spin(float(self._rng.uniform(0.0, PHASE_S)))
+        self._until_moving(FAST_RAD_S if fault.fast else MOVING_RAD_S)
+        begin_s = time.time()
+        self._begin(fault)
+        self.spin(fault.lasts_s)
+        self._end(fault)
+        self.spin(max(AFTER_S, 1.0 - fault.lasts_s))
+        told = self._judge(fault, begin_s)
+        if self._alive:
+            self.reset()
+        return told
+
+    def reset(self) -> None:
+        """What somebody does who has seen to the cause."""
+        self.spin(0.3)
+        for service in (names.WATCHDOG_RESET, names.RESET):
+            self._call(Trigger, service, Trigger.Request())
+
+    def spin(self, seconds: float) -> None:
+        """Hand messages on for so long."""
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=min(left_s, 0.05))
+
+    @property
+    def _alive(self) -> bool:
+        return all(process.poll() is None for process in self._running.values())
+
+    def _links(self, station: Station) -> None:
+        topics = station.profile.topics
+        sensor, reliable = qos_profile_sensor_data, RELIABLE
+        for source, kind, qos, links in (
+            (topics.joint_states, JointState, sensor, (Link.STATES_POLICY, Link.STATES_SUPERVISOR)),
+            (topics.felt, WrenchStamped, sensor, (Link.WRENCH_POLICY, Link.WRENCH_SUPERVISOR)),
+            (names.TARGET, JointTrajectory, reliable, (Link.TARGET,)),
+            (names.SETPOINTS, Float64MultiArray, reliable, (Link.SETPOINTS,)),
+            (topics.command, Float64MultiArray, reliable, (Link.COMMAND,)),
+        ):
+            outs = {link: self._node.create_publisher(kind, _beyond(link), qos).publish for link in links}
+            self._node.create_subscription(kind, source, self._hand_on(kind, outs), qos, raw=True)
+
+    def _hand_on(self, kind: Any, outs: dict[Link, Callable[[Any], None]]) -> Callable[[bytes], None]:
+        def take(raw: bytes) -> None:
+            message = deserialize_message(raw, kind) if kind is JointState else None
+            if message is not None:
+                self._see(message)
+            for link, publish in outs.items():
+                if not self._injector.suffers(link):
+                    publish(raw)
+                    continue
+                for delay_s, changed in self._injector.take(link, deserialize_message(raw, kind)):
+                    entry = (time.monotonic() + delay_s, next(self._number), publish, serialize_message(changed))
+                    heapq.heappush(self._waiting, entry)
+            self._release()
+
+        return take
+
+    def _release(self) -> None:
+        while self._waiting and self._waiting[0][0] <= time.monotonic():
+            _, _, publish, message = heapq.heappop(self._waiting)
+            publish(message)
+
+    def _see(self, message: JointState) -> None:
+        stamp_s = stamp_ns(message.header.stamp) * 1e-9
+        order = self._order
+        self._states.append((stamp_s, np.array(message.position)[order], np.array(message.velocity)[order]))
+        if len(self._states) > 2000:
+            del self._states[:1000]
+
+    def _keep(self, topic: str) -> Callable[[String], None]:
+        return lambda message: self._heard.update({topic: json.loads(message.data)})
+
+    def _note(self, message: String) -> None:
+        event = json.loads(message.data)
+        self._events.append((event["last_s"], event["cause"]))
+
+    def _until_moving(self, speed_rad_s: float) -> None:
+        deadline = time.monotonic() + READY_S
+        while True:
+            self.spin(0.02)
+            recent = [v for t, _, v in self._states[-8:] if time.time() - t < 0.15]
+            supervisor = self._heard.get(names.SUPERVISOR, {})
+            free = not supervisor.get("latched") and not supervisor.get("held")
+            if free and len(recent) > 3 and np.abs(recent).max(axis=1).min() > speed_rad_s:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the arm does not move: {supervisor.get('why')}, {self._heard.get(names.POLICY)}")
+
+    def _begin(self, fault: Fault) -> None:
+        if fault.links:
+            self._injector.begin(fault)
+            return
+        pid = self._running[fault.process].pid
+        if fault.blow == "full":
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        else:
+            os.kill(pid, signal.SIGKILL if fault.blow == "kill" else signal.SIGSTOP)
+
+    def _end(self, fault: Fault) -> None:
+        self._injector.end()
+        if fault.blow == "stop":
+            os.kill(self._running[fault.process].pid, signal.SIGCONT)
+        elif fault.blow == "full":
+            resource.prlimit(self._running[fault.process].pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+
+    def _judge(self, fault: Fault, begin_s: float) -> Told:
+        after = [(t - begin_s, q, v) for t, q, v in self._states if t > begin_s]
+        t, q, v = (np.array(column) for column in zip(*after))
+        envelope, causes = self._limits, tuple(dict.fromkeys(cause for at, cause in self._events if at > begin_s))
+        change = np.abs(v[2:] - v[:-2]) / np.maximum(t[2:] - t[:-2], 1e-3)[:, None]
+        told = Told(
+            fault.name,
+            _came_to_rest(t, np.abs(v).max(axis=1)),
+            causes,
+            float((np.abs(v) / envelope.speed_rad_s).max()),
+            float(change.max()),
+            float(np.maximum(np.maximum(envelope.lower_rad - q, q - envelope.upper_rad), 0.0).max()),
+            bool(self._heard.get(names.SCORE, {}).get("current", {}).get("keep_out")),
+            ok=False,
+        )
+        named = not fault.causes or bool(set(fault.causes) & set(causes))
+        stopped = not fault.stops or (told.stop_s is not None and told.stop_s <= WITHIN_S)
+        kept = told.speed_share <= 1.0 and told.out_of_range_rad <= 1e-3 and not told.keep_out
+        return told._replace(ok=named and stopped and kept)
+
+    def _call(self, kind: Any, service: str, request: Any) -> Any:
+        client = self._node.create_client(kind, service)
+        deadline = time.monotonic() + START_S
+        while not client.service_is_ready():
+            self.spin(0.05)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nobody offers {service}")
+        future = client.call_async(request)
+        while not future.done():
+            self.spin(0.05)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no answer from {service}")
+        self._node.destroy_client(client)
+        return future.result()
+
+
+def _came_to_rest(t: np.ndarray, speed: np.ndarray) -> float | None:
+    """When a speed (n,) at times t became so small that it stayed so for STILL_S."""
+    slow = speed < STILL_RAD_S
+    for i in range(len(t)):
+        during = slow[(t >= t[i]) & (t <= t[i] + STILL_S)]
+        if t[-1] - t[i] >= STILL_S and during.all():
+            return float(t[i])
+    return None
+
+
+def _beyond(link: Link) -> str:
+    return "/drill/" + link.name.lower()
+
+
+def _remapped(process: Process, station: Station) -> Process:
+    """A process that listens to what comes out of the drill's node."""
+    topics = station.profile.topics
+    own = {
+        "policy": {topics.joint_states: Link.STATES_POLICY, topics.felt: Link.WRENCH_POLICY},
+        "supervisor": {
+            topics.joint_states: Link.STATES_SUPERVISOR,
+            topics.felt: Link.WRENCH_SUPERVISOR,
+            names.TARGET: Link.TARGET,
+        },
+        "watchdog": {names.SETPOINTS: Link.SETPOINTS},
+        "virtual_arm": {topics.command: Link.COMMAND},
+    }.get(process.name, {})
+    ros_args = [word for topic, link in own.items() for word in ("-r", f"{topic}:={_beyond(link)}")]
+    return process._replace(ros_args=tuple(ros_args))
+
+
+@contextmanager
+def drill(bundle: Bundle, out: Path, *, seed: int, domain_id: int, plant: str = "ur5e_worn") -> Iterator[Drill]:
+    """A deployment of a bundle on a virtual arm that faults can be put into, from start to end.
+
+    Args:
+        bundle: loaded with a Trust.
+        out: where the processes' files go.
+        seed: of the virtual arm's parts and of everything random in the faults.
+        domain_id: of ROS.
+        plant: how the virtual arm differs from the nominal one.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    station = Station(bundle.cell, bundle.chain, bundle.envelope, capsules=bundle.capsules)
+    planned = plan(bundle, out, attempts=10**6, arm="virtual", plant=plant, seed=seed, domain_id=domain_id)
+    processes = [_remapped(process, station) for process in planned if process.name != "conductor"]
+    next(p for p in processes if p.name == "supervisor").params["arm"]["torque_Nm"] = list(TORQUE_Nm)
+    with ExitStack() as stack:
+        running = stack.enter_context(started(processes, out))
+        own = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(domain_id)}
+        before = {name: os.environ.get(name) for name in own}
+        stack.callback(_environ, before)
+        _environ(own)
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            stack.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
+            hurry()  # it stands between the nodes
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        stack.callback(rclpy.try_shutdown)
+        one = Drill(bundle, running, station, seed)
+        stack.callback(one.close)
+        yield one
+
+
+def _environ(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def survive_all(
+    bundle: Bundle,
+    faults: Sequence[Fault],
+    out: Path,
+    *,
+    seed: int,
+    domain_id: int,
+    tell: Callable[[str], None] = print,
+) -> list[Told]:
+    """One fault after the other; after one that a process did not survive, everything starts anew."""
+    results: list[Told] = []
+    while len(results) < len(faults):
+        with drill(bundle, out, seed=seed + len(results), domain_id=domain_id) as one:
+            one.start()
+            for fault in faults[len(results) :]:
+                results.append(one.survive(fault))
+                tell(line(results[-1]))
+                if fault.blow in ("kill", "full"):
+                    break
+    return results
+
+
+def line(told: Told) -> str:
+    """One result in one line."""
+    rest = "did not come to rest" if told.stop_s is None else f"at rest after {1000 * told.stop_s:.0f} ms"
+    causes = ", ".join(told.causes) or "nothing named"
+    return (
+        f"{'ok  ' if told.ok else 'FAIL'} {told.fault}: {rest}; {causes}; top speed {told.speed_share:.0%} of the limit"
+        f", {told.acceleration_rad_s2:.0f} rad/s^2"
+    )

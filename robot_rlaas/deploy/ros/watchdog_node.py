@@ -1,0 +1,82 @@
+"""The watchdog's node. Parameters: joints, controller_joints, envelope, command_rate_hz, topics.
+
+The arm's controller listens to this process alone. It runs beside the controller and needs nothing of the supervisor's.
+"""
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+from std_srvs.srv import Trigger
+
+from robot_rlaas.cell.hardware import Topics
+from robot_rlaas.control.safety import Envelope
+from robot_rlaas.deploy import names
+from robot_rlaas.deploy.ros.process import ALIVE, RELIABLE, doubles, every, main, tell_events
+from robot_rlaas.deploy.watchdog import SILENT_TICKS, Watchdog
+
+
+class WatchdogNode(Node):
+    """Setpoints in, commands out."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__("rlaas_watchdog")
+        envelope, topics = Envelope.from_json(params["envelope"]), Topics(**params["topics"])
+        tick_s = 1.0 / params["command_rate_hz"]
+        limits = (envelope.speed_rad_s, envelope.acceleration_rad_s2)
+        self._watchdog = Watchdog(params["joints"], params["controller_joints"], *limits, tick_s)
+        self._command = Float64MultiArray()
+        self._send_command = self.create_publisher(Float64MultiArray, topics.command, RELIABLE).publish
+        self._send_state = self.create_publisher(String, names.WATCHDOG, ALIVE).publish
+        self._tell_events = tell_events(self, "watchdog", self._watchdog.journal)
+        self.create_subscription(Float64MultiArray, names.SETPOINTS, self._receive, RELIABLE)
+        self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
+        self.create_service(Trigger, names.WATCHDOG_RESET, self._reset)
+        self._silence = every(self, SILENT_TICKS * tick_s, self._tick)
+        every(self, 1.0, self._tell)
+        self._tell()
+
+    def close(self) -> None:
+        """Bring the arm to rest."""
+        while self._watchdog.moving:
+            self._send(self._watchdog.tick(time.monotonic()))
+            time.sleep(self._watchdog.tick_s)
+
+    def _receive(self, message: Float64MultiArray) -> None:
+        self._silence.reset()
+        free = self._watchdog.latched is None
+        self._send(self._watchdog.receive(message.data, time.monotonic()))
+        if free and self._watchdog.latched:
+            self._tell()
+
+    def _measure(self, message: JointState) -> None:
+        self._watchdog.measure(list(message.name), list(message.position), time.monotonic())
+
+    def _tick(self) -> None:
+        free = self._watchdog.latched is None
+        self._send(self._watchdog.tick(time.monotonic()))
+        if free and self._watchdog.latched:
+            self._tell()
+
+    def _send(self, command: np.ndarray | None) -> None:
+        if command is not None:
+            self._command.data = doubles(command)
+            self._send_command(self._command)
+
+    def _tell(self) -> None:
+        self._send_state(String(data=json.dumps({"latched": self._watchdog.latched, "failed": self._watchdog.why})))
+        self._tell_events()
+
+    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = True, f"was latched: {self._watchdog.reset(time.monotonic())}"
+        self._tell()
+        return response
+
+
+if __name__ == "__main__":
+    main(WatchdogNode)

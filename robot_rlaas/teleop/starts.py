@@ -1,0 +1,70 @@
+"""Which starts the kept demonstrations cover, which they lack, and which one comes next."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from robot_rlaas.cell.seeds import Seeds
+from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.data.episode import Episode, start_axes, start_of
+from robot_rlaas.sim.variation import draw
+
+POPULATION, POOL = 256, 16
+THIRDS = ("low", "middle", "high")
+
+
+class Starts:
+    """The starts that a sequence draws, measured in shares of what they vary.
+
+    Args:
+        cell: for its variation.
+        seeds: the sequence; the first of its starts say how far each axis reaches.
+        kept: episodes that there are already.
+    """
+
+    def __init__(self, cell: CellSpec, seeds: Seeds, kept: Iterable[Episode] = ()) -> None:
+        self._cell, self._seeds, self._names = cell, seeds, start_axes(cell)
+        drawn = self._drawn(np.arange(POPULATION))
+        self._low, self._extent = drawn.min(axis=0), np.ptp(drawn, axis=0)
+        self._done: list[np.ndarray] = []
+        self._used: set[int] = set()
+        for episode in kept:
+            self.add(episode)
+
+    def add(self, episode: Episode) -> None:
+        """One more is kept."""
+        if episode.seeds == self._seeds:
+            self._used.add(episode.number)
+        if episode.success and len(episode.start) == len(self._names):
+            self._done.append(episode.start)
+
+    def next(self, after: int) -> int:
+        """Of the coming numbers that no kept episode has, the one whose start is furthest from all that are done."""
+        pool: list[int] = []
+        while len(pool) < POOL:
+            after += 1
+            if after not in self._used:
+                pool.append(after)
+        if not self._done:
+            return pool[0]
+        to = np.array([self._share(start) for start in self._done])
+        away = np.linalg.norm(self._share(self._drawn(np.array(pool)))[:, None] - to, axis=-1).min(axis=1)
+        return pool[int(away.argmax())]
+
+    def lacking(self) -> list[str]:
+        """The thirds of each axis that no success began in, such as "plate x low"."""
+        done = np.array([self._share(start) for start in self._done]).reshape(len(self._done), len(self._names))
+        third = np.clip((3 * done).astype(int), 0, 2)
+        return [
+            f"{name} {THIRDS[i]}"
+            for column, name in enumerate(self._names)
+            for i in range(3)
+            if self._extent[column] > 0 and i not in third[:, column]
+        ]
+
+    def _drawn(self, numbers: np.ndarray) -> np.ndarray:
+        return start_of(draw(self._cell, self._seeds, numbers), self._cell)
+
+    def _share(self, start: np.ndarray) -> np.ndarray:
+        """(..., axes) from 0 to 1 over what is drawn; 0 on an axis that does not vary."""
+        return (start - self._low) / np.where(self._extent > 0, self._extent, np.inf)
