@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench import (
     augmentation,
+    bundles,
     calibration_camera,
     calibration_contact,
     calibration_drift,
@@ -39,6 +40,7 @@ MEASUREMENTS = {
         recording,
         rendering,
         warp,
+        bundles,
     )
     for name, measure in part.MEASUREMENTS.items()
 }

@@ -31,6 +31,8 @@ ONLY_IN = {
     "rclpy": {"deploy/ros", "teleop/twist.py"},
     "mujoco": {"sim", "calibrate", "deploy/virtual_arm", "deploy/ros/virtual_arm_node.py"},
     "onnxruntime": {"bundle"},
+    "cryptography": {"bundle"},
+    "pyrage": {"bundle"},
     "viser": {"view"},
 }
 

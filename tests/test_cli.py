@@ -44,7 +44,8 @@ def test_help_does_not_pay_for_heavy_imports() -> None:
     "words",
     ["cell check", "cell show", "cell diff", "cell new", "cell schema", "cell list",
      "demos generate", "train", "qualify", "compare", "bundle build",
-     "bundle verify", "bundle show", "deploy", "calibrate arm", "calibrate excite", "calibrate press",
+     "bundle verify", "bundle show", "bundle seal", "bundle open",
+     "keys new", "keys trust", "keys list", "deploy", "calibrate arm", "calibrate excite", "calibrate press",
      "calibrate import", "calibrate fit", "calibrate predict",
      "calibrate board", "calibrate camera",
      "calibrate drift", "calibrate contact", "loop", "run"],
@@ -133,6 +134,16 @@ def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     again = rlaas("run", "peg_insertion", "--until", "demonstrate", "--out", str(out), "--resume")
     assert again.stdout.count("(kept)") == 2, again.stdout
     assert (out / "demonstrations/meta/info.json").stat().st_mtime_ns == data
+
+
+def test_a_runs_bundle_is_signed_and_does_what_the_trained_network_does(finished: Path) -> None:
+    """On this machine it may drive an arm, and nobody was asked anything."""
+    verified = rlaas("bundle", "verify", str(finished / "bundle"))
+    assert verified.returncode == 0
+    assert "signed by own" in verified.stdout
+    parity = json.loads((finished / "bundle" / "manifest.json").read_text())["parity"]
+    assert parity["observations"] == 1000
+    assert 0 < parity["largest_difference"] < 2e-6
 
 
 def test_a_changed_byte_in_a_bundle_is_refused(finished: Path, tmp_path: Path) -> None:

@@ -77,9 +77,11 @@ class InsertionSegments:
         return np.where(seen["touch"][:, 0] > 0.5, after, without)
 
     def pose(self, observation: np.ndarray) -> np.ndarray:
-        """See `Segments.pose`. Once the part has touched the plate, its height is what counts, not the tool's."""
+        """See `Segments.pose`. In a search, what counts is the height over the plate as it was touched."""
         seen = self._contract.unpack(observation)
-        z = np.where(seen["touch"][:, :1] > 0.5, seen["above_touch"], seen["tool_position"][:, 2:])
+        height = seen["tool_position"][:, 2:]
+        searching = (seen["touch"][:, :1] > 0.5) & (seen["above_touch"] >= -self._sunk_m)
+        z = np.where(searching, seen["above_touch"], height)
         return np.concatenate([seen["tool_position"][:, :2], z, seen["tool_rotation"][:, 2:]], axis=1).astype(float)
 
     def cues(self, observation: np.ndarray) -> np.ndarray:

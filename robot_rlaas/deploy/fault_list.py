@@ -88,10 +88,12 @@ FAULTS = (
     Fault("policy hung", _DEADMAN, process="policy", blow="stop"),
     Fault("policy killed", _DEADMAN, process="policy", blow="kill"),
     Fault("supervisor hung", ("supervisor_silent",), process="supervisor", blow="stop", fast=True),
-    Fault("supervisor hung for 0.12 s", ("late",), process="supervisor", blow="stop", lasts_s=0.12, fast=True),
+    Fault(
+        "supervisor hung for 0.12 s", ("late",), process="supervisor", blow="stop", lasts_s=0.12, stops=False, fast=True
+    ),
     Fault("supervisor killed", ("supervisor_silent",), process="supervisor", blow="kill", fast=True),
     Fault("watchdog hung", ("watchdog", "not_following"), process="watchdog", blow="stop", lasts_s=1.5),
     Fault("watchdog killed", ("watchdog", "not_following"), process="watchdog", blow="kill", lasts_s=1.5),
-    Fault("recorder: disk full", ("recorder",), process="recorder", blow="full", lasts_s=2.0),
-    Fault("recorder killed", ("recorder",), process="recorder", blow="kill", lasts_s=2.0),
+    Fault("recorder: disk full", ("recorder",), process="recorder", blow="full", lasts_s=2.0, once_named=True),
+    Fault("recorder killed", ("recorder",), process="recorder", blow="kill", lasts_s=2.0, within_s=1.3),
 )

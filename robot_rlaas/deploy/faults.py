@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+WITHIN_S = 0.2
 Change = Callable[[Any, np.random.Generator], None]  # of a message, in place
 
 
@@ -45,6 +46,8 @@ class Fault(NamedTuple):
         blow: what befalls it: "kill", "stop" (SIGSTOP, until the fault is over), "full" (it can write no more).
         stops: whether the arm has to come to rest. What does not matter must not stop it, nor break a limit.
         fast: it is put in while the arm moves fast.
+        within_s: how soon the arm has to be at rest.
+        once_named: counted from when somebody noticed: before that nothing was wrong yet.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Fault(NamedTuple):
     blow: str = ""
     stops: bool = True
     fast: bool = False
+    within_s: float = WITHIN_S
+    once_named: bool = False
 
 
 @dataclass

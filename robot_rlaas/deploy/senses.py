@@ -9,10 +9,12 @@ import numpy as np
 
 STALE_S, FUTURE_S = 0.15, 0.1  # stamps of what is measured now
 LOST_S = 0.5  # a sensor silent for so long is lost, not late
-FROZEN_S = 0.06  # so long the same bits, while the arm should move, are no measurement
+FROZEN_S, FROZEN_TIMES = 0.05, 3  # for so long and so often the same bits, while the arm should move: no measurement
 FROZEN_RAD = 0.005  # how far it should have moved
-LAG_S = 0.06  # of an arm behind its setpoints
+LAG_S = 0.05  # of an arm behind its setpoints
 FOLLOW_RAD = 0.15  # further behind them than that, it does not follow
+STUCK_S, STUCK_RAD, STUCK_SHARE = 0.15, 0.02, 0.1  # nor if it does not move so late, by so much, to so small a share,
+FREE_N = 10.0  # and feels no more than that: nothing holds it
 PEAK_S = 0.1  # so long a force or a torque may be too large before the stop is latched
 
 
@@ -40,6 +42,7 @@ class Source:
     changed_s: float = -np.inf
     sent_ns: int = 0
     content: tuple[float, ...] = ()
+    repeated: int = 0
     wrong: str = ""
 
     def take(self, content: Sequence[float], now_s: float, age_s: float, sent_ns: int | None) -> bool:
@@ -52,8 +55,9 @@ class Source:
         elif not np.isfinite(values).all():
             self.wrong = "they are not finite"
         else:
+            self.repeated += 1
             if values != self.content:
-                self.content, self.changed_s = values, now_s
+                self.content, self.changed_s, self.repeated = values, now_s, 0
             self.heard_s, self.sent_ns, self.wrong = now_s, sent_ns or 0, ""
             return True
         return False
@@ -82,6 +86,8 @@ class Senses:
         self._zero_N, self._zero_count = np.zeros(3), 0
         self._force, self._torque = 0.0, np.zeros(len(joints))  # the worst since the last look
         self._path: deque[tuple[float, np.ndarray]] = deque(maxlen=500)
+        self._track: deque[tuple[float, np.ndarray]] = deque(maxlen=300)
+        self._felt_N = 0.0
 
     def measure(
         self,
@@ -103,6 +109,9 @@ class Senses:
         if not self.states.take(position, now_s, age_s, sent_ns):
             return
         self.measured = np.array(position)
+        if self._track and now_s - self._track[-1][0] > self._quiet_s:
+            self._track.clear()  # what it did meanwhile nobody knows
+        self._track.append((now_s, self.measured))
         if self._torque_Nm is not None and len(torque_Nm) == len(names):
             self._torque = np.maximum(self._torque, np.abs([torque_Nm[i] for i in order]))
 
@@ -117,7 +126,7 @@ class Senses:
             self._zero_count += 1
             self._zero_N += (force - self._zero_N) / self._zero_count
         else:
-            size = float(np.linalg.norm(force - self._zero_N))
+            size = self._felt_N = float(np.linalg.norm(force - self._zero_N))
             self.peak_force_N, self._force = max(self.peak_force_N, size), max(self._force, size)
 
     def sent(self, now_s: float, setpoint: np.ndarray) -> None:
@@ -127,6 +136,7 @@ class Senses:
     def begin(self) -> None:
         """The arm is about to move: what was sent and felt before says nothing about that."""
         self._path.clear()
+        self._track.clear()
         self._look()
 
     def excuse(self, gap_s: float) -> None:
@@ -161,7 +171,7 @@ class Senses:
     def _frozen(self, now_s: float) -> Trouble | None:
         for source in self._sources:
             same_s = now_s - source.changed_s
-            if FROZEN_S <= same_s < np.inf and now_s - source.heard_s < self._quiet_s:
+            if same_s >= FROZEN_S and source.repeated >= FROZEN_TIMES:
                 moved = self._at(now_s - LAG_S) - self._at(source.changed_s)
                 worst = int(np.argmax(np.abs(moved)))
                 if abs(moved[worst]) > FROZEN_RAD:
@@ -174,10 +184,25 @@ class Senses:
             return None
         behind = np.abs(self.measured - self._at(now_s - LAG_S))
         worst = int(np.argmax(behind))
-        if behind[worst] <= FOLLOW_RAD:
+        if behind[worst] > FOLLOW_RAD:
+            text = "the arm is not where it was sent"
+            return Trouble("not_following", text, 0.0, self._joints[worst], float(behind[worst]), FOLLOW_RAD, "rad")
+        return self._stuck(now_s)
+
+    def _stuck(self, now_s: float) -> Trouble | None:
+        """Whether the arm stands, held by nothing, although it was sent elsewhere."""
+        if self._felt_N > FREE_N or not self._track or self._track[0][0] > now_s - 2 * STUCK_S:
             return None
-        text = "the arm is not where it was sent"
-        return Trouble("not_following", text, 0.0, self._joints[worst], float(behind[worst]), FOLLOW_RAD, "rad")
+        sent = np.abs(self._at(now_s - STUCK_S) - self._at(now_s - 2 * STUCK_S))
+        worst = int(np.argmax(sent))
+        if sent[worst] <= STUCK_RAD:
+            return None
+        moved = np.ptp([q for at_s, q in self._track if at_s >= now_s - 2 * STUCK_S], axis=0)
+        if moved[worst] > STUCK_SHARE * sent[worst]:
+            return None
+        text = "the arm does not move where it is sent: is its controller active?"
+        amount = float(moved[worst]), float(sent[worst]), "rad"
+        return Trouble("not_following", text, 0.0, self._joints[worst], *amount)
 
     def _quiet(self, now_s: float) -> Trouble | None:
         for source in self._sources:

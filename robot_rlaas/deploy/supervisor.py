@@ -179,7 +179,7 @@ class Supervisor:
     def tick(self, now_s: float) -> np.ndarray | None:
         """The setpoint (k,) to send at `now_s`, or None while there is nothing to send.
 
-        There is nothing before the first target, nor at rest once somebody else has moved the arm: it would jump back.
+        There is nothing before the first target, nor for an arm that is elsewhere: it would jump there.
         """
         self._wake(now_s)
         active = self._streaming or not self.at_rest or self._stops.standing
@@ -192,6 +192,8 @@ class Supervisor:
 
     def reset(self, now_s: float = 0.0) -> str:
         """Unlatch a stop -> what was latched, or "nothing". The zero of the force is kept."""
+        if self.latched == "not_following":
+            self._player.stand(self._senses.measured)  # it may be anywhere
         return self._stops.reset(now_s)
 
     @property
@@ -217,7 +219,7 @@ class Supervisor:
         self._moving = bool(np.abs(target - before).max() > STILL_RAD)  # the same target again is a hold
 
     def _next_setpoint(self, now_s: float) -> np.ndarray | None:
-        if self._player.targets is None:
+        if self._player.targets is None or self.latched == "not_following":
             return None
         if not self._player.braking and not self._player.ticks_left:
             if not self._streaming and self.at_rest and not self._due(now_s):

@@ -49,15 +49,19 @@ class Watchdog:
         self._at: np.ndarray | None = None  # the last setpoint that passed
         self._velocity = np.zeros(len(joints))
         self._heard_s, self._awake_s = -np.inf, np.inf
+        braked(self._velocity, self._velocity, self._a, 0.0)  # its first call imports for a while
 
     @property
     def moving(self) -> bool:
         """The last setpoint that passed was one of a motion, and braking from it is not over."""
         return bool(np.any(self._velocity))
 
-    def measure(self, names: Sequence[str], position_rad: Sequence[float], now_s: float) -> None:
+    def starts(self, now_s: float) -> bool:
+        """The next setpoint is a first one: it has to be where the arm is."""
+        return self._at is None or (not self.moving and now_s - self._heard_s > LATCH_S)
+
+    def measure(self, names: Sequence[str], position_rad: Sequence[float]) -> None:
         """Take in measured joint angles, in any order."""
-        self._wake(now_s)
         at = dict(zip(names, position_rad))
         if all(name in at for name in self._joints):
             self._measured = np.array([at[name] for name in self._joints])
@@ -69,14 +73,14 @@ class Watchdog:
             values: (2k,) positions, rad, and velocities, rad/s.
             now_s: time of arrival, on the clock of `tick`.
         """
-        self._wake(now_s)
+        self.wake(now_s)
         if self.latched is not None:
             return None
         count = len(self._joints)
         if len(values) != 2 * count or not np.isfinite(values).all():
             return self._latch("bad_setpoint", f"a setpoint of {len(values)} values, or one that is no number", now_s)
         position, velocity = np.array(values[:count]), np.array(values[count:])
-        resting = self._at is None or (not self.moving and now_s - self._heard_s > LATCH_S)
+        resting = self.starts(now_s)
         if resting and self._measured is None:
             return None
         expected = self._measured if resting else self._braked(now_s)
@@ -91,7 +95,7 @@ class Watchdog:
 
     def tick(self, now_s: float) -> np.ndarray | None:
         """Call when there was no setpoint for SILENT_TICKS, and every tick from then on -> what to send, or None."""
-        self._wake(now_s)
+        self.wake(now_s)
         if self._at is None or not self.moving:
             return None
         silent_s = now_s - self._heard_s
@@ -111,8 +115,8 @@ class Watchdog:
             self.journal.note(Event("reset", was, "somebody reset the stop"), now_s)
         return was or "nothing"
 
-    def _wake(self, now_s: float) -> None:
-        """Notice when this process did not run for a while: the arm stands where it was sent last."""
+    def wake(self, now_s: float) -> None:
+        """Call often. It notices when this process did not run for a while: the arm stands where it was sent last."""
         gap_s, self._awake_s = now_s - self._awake_s, now_s
         if gap_s > LATCH_S and self.moving and self.latched is None:
             self._velocity = np.zeros_like(self._velocity)

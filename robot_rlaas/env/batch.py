@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,12 @@ class Outcome(NamedTuple):
     stage_s: tuple[float, ...]
     peak_at_s: float
     figures: Mapping[str, float] = MappingProxyType({})
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """All of it by name, the figures beside the other fields."""
+        content = self._asdict()
+        return content | content.pop("figures")
 
 
 class Step(NamedTuple):

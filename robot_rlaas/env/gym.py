@@ -31,7 +31,7 @@ class CellEnv(gymnasium.Env[Observation, np.ndarray]):
 
     `terminated` is the task's own end, `truncated` the timeout or a simulation that diverged. Every step's info has
     `is_success`, `episode_number`, `stage` (the furthest so far, an index) and `reward_terms`; that of the last step
-    also has `outcome`, the fields of `env.batch.Outcome`.
+    also has `outcome`, the fields of `env.batch.Outcome` and its figures.
 
     Args:
         cell: a shipped name, the path of a cell file, or a loaded cell.
@@ -270,4 +270,4 @@ def _info(batch: BatchEnv, step: Step, row: int, outcome: Outcome | None) -> Inf
     if outcome is None:
         return info
     ended = {"episode_number": outcome.episode, "is_success": outcome.success, "stage": outcome.stage}
-    return info | ended | {"outcome": outcome._asdict()}
+    return info | ended | {"outcome": outcome.flat}

@@ -11,7 +11,7 @@ from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv, Outcome
-from robot_rlaas.sim.backend import Physics
+from robot_rlaas.sim.backend import Physics, Poses
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
@@ -88,6 +88,9 @@ class _Camera:
 
     def reset(self, ids: np.ndarray, start: Draw, q_rad: np.ndarray) -> Physics:
         return self._backend.reset(ids, start, q_rad)
+
+    def poses(self) -> Poses:
+        return self._backend.poses()
 
     def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
         physics = self._backend.step(setpoints_rad, opening)

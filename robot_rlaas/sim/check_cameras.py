@@ -62,7 +62,7 @@ def _what_matters(cell: CellSpec) -> tuple[str, np.ndarray]:
 def _in_picture(camera: CameraSpec, points: np.ndarray) -> np.ndarray:
     """(..., 3) in the camera's frame -> (...) bool."""
     at = camera.project(points.reshape(-1, 3)).reshape(*points.shape[:-1], 2)
-    return ((at > -0.5) & (at < np.array(camera.resolution_px) - 0.5)).all(axis=-1)
+    return np.asarray(((at > -0.5) & (at < np.array(camera.resolution_px) - 0.5)).all(axis=-1))
 
 
 def _rectified(camera: CameraSpec) -> str:

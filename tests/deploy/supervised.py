@@ -30,14 +30,14 @@ class Bench:
         speaks: which sensors do.
         frozen: which of them repeat themselves.
         torque_Nm: what the joints tell, if anything.
-        stands: the arm does not move.
+        follows: to what share the arm goes where it is sent.
     """
 
     def __init__(self, arm: Arm = UNKNOWN, envelope=ENVELOPE, period_s: float = PERIOD_S) -> None:
         self.supervisor = Supervisor(CHAIN, envelope, period_s, TICK_S, arm)
         self.now_s, self.sent, self.rng = 0.0, list[Sent](), np.random.default_rng(0)
         self.force, self.torque_Nm = (0.0, 0.0, 5.0), ()
-        self.speaks, self.frozen, self.stands = {"joint_states", "wrench"}, set[str](), False
+        self.speaks, self.frozen, self.follows = {"joint_states", "wrench"}, set[str](), 1.0
         self._last = {"joint_states": HOME, "wrench": np.zeros(3)}
         self.run(0.1)
 
@@ -58,7 +58,9 @@ class Bench:
         return self.supervisor.receive(names, list(target), age_s, self.now_s + 0.001, sent_ns)
 
     def _sense(self) -> None:
-        at = self.sent[-LAG_TICKS].setpoint if len(self.sent) >= LAG_TICKS and not self.stands else HOME
+        at = HOME
+        if len(self.sent) >= LAG_TICKS:
+            at = HOME + self.follows * (self.sent[-LAG_TICKS].setpoint - HOME)
         new = {"joint_states": at + NOISE * self.rng.normal(size=6)}
         new["wrench"] = np.array(self.force) + NOISE * self.rng.normal(size=3)
         for name in ("joint_states", "wrench"):

@@ -284,11 +284,37 @@ def test_a_sensor_that_repeats_itself_while_the_arm_moves_stops_it(sensor):
 
 def test_an_arm_that_does_not_follow_is_stopped():
     bench, targets = Bench(), steady(100)
-    bench.stands = True
+    bench.follows = 0.5
     bench.run(1.0, on_time(targets[:20], bench.now_s + 0.001))
     assert bench.supervisor.latched == "not_following"
     assert bench.events()[-1].joint == CHAIN.joints[5]
     assert bench.events()[-1].value == pytest.approx(0.15, abs=0.01)
+
+
+def test_an_arm_that_stands_with_nothing_in_its_way_has_no_controller():
+    bench, targets = Bench(), steady(100)
+    bench.follows = 0.0
+    bench.run(0.4, on_time(targets[:8], bench.now_s + 0.001))
+    assert bench.supervisor.latched == "not_following"
+    assert "is its controller active?" in bench.supervisor.why
+    count = len(bench.sent)
+    bench.run(0.5)
+    assert len(bench.sent) == count  # nothing that it would jump to, if it came back
+    bench.supervisor.reset(bench.now_s)
+    bench.give(HOME)
+    bench.run(0.1)
+    np.testing.assert_allclose(bench.path[count:], np.tile(HOME, (len(bench.sent) - count, 1)), atol=1e-6)
+
+
+def test_an_arm_that_something_holds_may_press_against_it():
+    """Its controller leads by a leash, and the wrist feels what it presses with."""
+    bench, press = Bench(), HOME + 0.03 * np.minimum(np.arange(40) / 4, 1)[:, None] * np.eye(6)[1]
+    bench.follows = 0.0
+    bench.run(0.2)
+    bench.run(0.1, on_time(press[:1], bench.now_s + 0.001))
+    bench.force = (0.0, 0.0, -25.0)
+    bench.run(2.0, on_time(press[1:], bench.now_s + 0.001))
+    assert (bench.supervisor.latched, bench.counts.violations) == (None, 0)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +346,7 @@ def test_an_arm_that_was_moved_by_hand_is_not_pulled_back():
     bench, targets = Bench(), steady(10)
     bench.run(1.5, on_time(targets, bench.now_s + 0.001))
     assert bench.supervisor.tick(bench.now_s) is not None
-    bench.stands = True  # at home again
+    bench.follows = 0.0  # at home again
     bench.run(0.1)
     count = len(bench.sent)
     bench.run(0.2)

@@ -13,7 +13,7 @@ A = ENVELOPE.acceleration_rad_s2
 def watchdog(order=CHAIN.joints) -> Watchdog:
     """One that has heard where the arm is."""
     made = Watchdog(CHAIN.joints, order, ENVELOPE.speed_rad_s, A, TICK_S)
-    made.measure((*CHAIN.joints, "gripper"), [*HOME, 0.0], 0.0)
+    made.measure((*CHAIN.joints, "gripper"), [*HOME, 0.0])
     return made
 
 
@@ -116,7 +116,7 @@ def test_a_reset_lets_a_stream_begin_where_the_arm_is():
     assert one.reset(last_s + 1) == "supervisor_silent"
     assert one.reset(last_s + 1) == "nothing"
     assert one.why == ""
-    one.measure(CHAIN.joints, list(HOME), last_s + 2)
+    one.measure(CHAIN.joints, list(HOME))
     assert one.receive([*passed[-1], *np.zeros(6)], last_s + 2) is None
     one.reset(last_s + 2)
     assert one.receive([*HOME, *np.zeros(6)], last_s + 2) is not None

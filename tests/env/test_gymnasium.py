@@ -173,7 +173,7 @@ def test_an_episode_is_the_same_bits_alone_in_a_row_and_in_the_batch(env: CellEn
             assert (earned, ended, timed_out) == (reward[row], terminated[row], truncated[row])
             assert info["reward_terms"] == {name: values[row] for name, values in step.terms.items()}
             if ended or timed_out:
-                assert info["outcome"] == step.outcomes[step.rows.tolist().index(row)]._asdict()
+                assert info["outcome"] == step.outcomes[step.rows.tolist().index(row)].flat
                 running.remove(row)
     assert not running
     many.close()

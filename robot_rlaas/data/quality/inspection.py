@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robot_rlaas.data.quality import cameras, likeness, motion, outcomes, sensors, timing
+from robot_rlaas.data.quality import cameras, kinematics, likeness, motion, outcomes, sensors, timing
 from robot_rlaas.data.quality.coverage import Candidates, coverage
 from robot_rlaas.data.quality.findings import Check, Data, Finding, Severity
 from robot_rlaas.data.quality.replay import Again, compare
@@ -20,7 +20,7 @@ CHECKS: tuple[Check, ...] = (
     sensors.frozen,
     sensors.limits,
     sensors.contact,
-    motion.kinematics,
+    kinematics.kinematics,
     motion.idle,
     motion.clipped,
     motion.jerk,

@@ -1,117 +1,15 @@
-"""Whether the tool moves as it was told, and how well it was led."""
+"""How well the tool was led."""
 
 from collections.abc import Iterator
-from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 
 from robot_rlaas.control.controller import ACTION_AXES
-from robot_rlaas.control.rotation import clip_norm
-from robot_rlaas.data.quality.findings import Data, Finding, Severity, longest_run, outlying, typical
+from robot_rlaas.data.quality.findings import Data, Finding, Severity, longest_run, outlying
 
-NEEDED = ("tool_position", "tool_rotation", "lead_position", "lead_rotation")
-FACTOR = 4.0  # a residual so many times the usual one is no longer the usual one's kind
-PERCEPTIBLE = 0.02  # of a step: below it, nothing in a residual matters to anybody
 IDLE = 0.05  # of a full step: slower is standing still
 PAUSE_S, REST_S = 0.5, 0.2  # an operator's time to end a recording, and what of a pause stays when it is cut
 CLIP_FRAMES = 4  # exactly at one value that is no bound: none of many values that a hand or a script gives
-
-
-class Story(NamedTuple):
-    """An episode's motion in steps: what is wanted of the tool, and where its reference is a period later.
-
-    Attributes:
-        tool: (T, 4) where it is: x, y, z and yaw, in full steps of an action.
-        lead: (T, 4) how far its reference is ahead.
-        step: (T, 4) what was executed.
-        same: (T - 1,) bool: no jump of the task frame between two frames.
-    """
-
-    tool: np.ndarray
-    lead: np.ndarray
-    step: np.ndarray
-    same: np.ndarray
-
-
-def kinematics(data: Data) -> Iterator[Finding]:
-    """Motion that does not follow from the actions: axes that are exchanged or reversed, and jumps.
-
-    The controller keeps a reference of the tool. What is measured plus its lead is that reference, and each action
-    moves it by one step, bounded by the leash; so the log must agree with itself, to sensor noise. What noise is usual
-    is taken from all episodes.
-    """
-    if not data.has(*NEEDED) or not data.episodes:
-        return
-    stories = {index: _story(data, index) for index in data.episodes}
-    residuals = {index: _residual(data, story) for index, story in stories.items()}
-    off = {index: _usual_residual(residuals[index], story) for index, story in stories.items()}
-    usual = typical(list(off.values()))[0]
-    highest = typical([r.max(initial=0.0) for r in residuals.values()])[0]
-    for index, residual in residuals.items():
-        if off[index] > max(FACTOR * usual, PERCEPTIBLE):
-            yield _exchanged(data, index, stories[index], off[index], usual)
-            continue
-        jumps = np.flatnonzero(residual > max(FACTOR * highest, PERCEPTIBLE))
-        if len(jumps):
-            at = np.flatnonzero(stories[index].same)[jumps]
-            size_mm = float(residual[jumps].max()) * data.spec.control.step_mm
-            text = f"the tool jumps by {size_mm:.1f} mm in one period; no action says so"
-            advice = "look at the joint encoders and at what recorded it, and record it again"
-            yield Finding("kinematics", Severity.BAD, index, (int(at[0]), int(at[-1]) + 1), text, advice)
-
-
-def _story(data: Data, index: int) -> Story:
-    named, control = data.named(index), data.spec.control
-    size = np.array([*[control.step_mm / 1000] * 3, np.deg2rad(control.step_deg)])
-    tool, lead = (
-        np.column_stack([named[f"{what}_position"], named[f"{what}_rotation"][:, 2]]) / size
-        for what in ("tool", "lead")
-    )
-    executed = np.clip(data.episodes[index].executed[:, : len(ACTION_AXES)].astype(float), -1.0, 1.0)
-    return Story(tool, lead, executed, data.same_stage(index))
-
-
-def _residual(data: Data, story: Story) -> np.ndarray:
-    """How far the reference is from where the action should have taken it, in full steps, where the frame stays."""
-    leash = data.spec.control.leash_mm / data.spec.control.step_mm
-    leash_yaw = data.spec.control.leash_deg / data.spec.control.step_deg
-    ahead = story.lead + story.step
-    ahead = np.column_stack([clip_norm(ahead[:, :3], leash), np.clip(ahead[:, 3], -leash_yaw, leash_yaw)])
-    off = (story.tool + story.lead)[1:] - (story.tool + ahead)[:-1]
-    turn = 2 * np.pi / np.deg2rad(data.spec.control.step_deg)
-    off[:, 3] -= turn * np.round(off[:, 3] / turn)
-    return np.linalg.norm(off, axis=1)[story.same]
-
-
-def _usual_residual(residual: np.ndarray, story: Story) -> float:
-    """The median over the frames in which a step is made: of others, any order of the axes makes sense."""
-    moving = (np.abs(story.step[:-1]) > IDLE).any(axis=1)[story.same]
-    return float(np.median(residual[moving] if moving.any() else residual)) if len(residual) else 0.0
-
-
-def _exchanged(data: Data, index: int, story: Story, median: float, usual: float) -> Finding:
-    """Which exchange or reversal of axes would explain the motion, if one does."""
-    explained = {}
-    for a, b in combinations(range(len(ACTION_AXES)), 2):
-        order = list(range(len(ACTION_AXES)))
-        order[a], order[b] = b, a
-        names = f"{ACTION_AXES[a]} and {ACTION_AXES[b]}"
-        explained[f"{names} of the action are exchanged"] = story._replace(step=story.step[:, order])
-        explained[f"{names} of the tool's position are exchanged"] = story._replace(tool=story.tool[:, order])
-    for a, name in enumerate(ACTION_AXES):
-        sign = np.where(np.arange(len(ACTION_AXES)) == a, -1.0, 1.0)
-        explained[f"{name} of the action is reversed"] = story._replace(step=story.step * sign)
-    rest = {text: _usual_residual(_residual(data, other), story) for text, other in explained.items()}
-    best = min(rest, key=rest.__getitem__)
-    step_mm = data.spec.control.step_mm
-    text = f"the tool does not move as the actions say: {median * step_mm:.2f} mm off per period, usually"
-    text += f" {usual * step_mm:.3f} mm"
-    if rest[best] < median / FACTOR:
-        text = f"{best}: read so, the motion is explained to {rest[best] * step_mm:.3f} mm, else to "
-        text += f"{median * step_mm:.2f} mm"
-    advice = "look at the order, the signs and the units of the columns in what recorded it"
-    return Finding("kinematics", Severity.BAD, index, None, text, advice)
 
 
 def idle(data: Data) -> Iterator[Finding]:

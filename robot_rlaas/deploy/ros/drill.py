@@ -36,14 +36,14 @@ from robot_rlaas.bundle import Bundle
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.faults import Fault, Injector, Link
 from robot_rlaas.deploy.plan import Process, Station, plan
-from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, every, hurry, light_executor, stamp_ns
+from robot_rlaas.deploy.ros.process import LATCHED, MOST_URGENT, RELIABLE, every, hurry, light_executor, stamp_ns
 from robot_rlaas.deploy.run import started
 
 STILL_RAD_S, STILL_S = 0.03, 0.10  # at rest: no joint faster, for so long
 MOVING_RAD_S, FAST_RAD_S = 0.10, 0.35
-WITHIN_S = 0.20
 START_S, READY_S, AFTER_S = 40.0, 30.0, 0.3
 PHASE_S = 0.2  # a fault begins at random within so long after the arm was seen moving
+UNLIMITED = resource.RLIM_INFINITY, resource.RLIM_INFINITY
 TORQUE_Nm = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)  # of a UR5e, by its ROS description; its driver reports currents
 
 
@@ -164,8 +164,8 @@ class Drill:
             outs = {link: self._node.create_publisher(kind, _beyond(link), qos).publish for link in links}
             self._node.create_subscription(kind, source, self._hand_on(kind, outs), qos, raw=True)
 
-    def _hand_on(self, kind: Any, outs: dict[Link, Callable[[Any], None]]) -> Callable[[bytes], None]:
-        def take(raw: bytes) -> None:
+    def _hand_on(self, kind: Any, outs: dict[Link, Callable[[Any], None]]) -> Callable[[Any], None]:
+        def take(raw: Any) -> None:
             message = deserialize_message(raw, kind) if kind is JointState else None
             if message is not None:
                 self._see(message)
@@ -226,12 +226,14 @@ class Drill:
         if fault.blow == "stop":
             os.kill(self._running[fault.process].pid, signal.SIGCONT)
         elif fault.blow == "full":
-            resource.prlimit(self._running[fault.process].pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+            resource.prlimit(self._running[fault.process].pid, resource.RLIMIT_FSIZE, UNLIMITED)
 
     def _judge(self, fault: Fault, begin_s: float) -> Told:
+        if fault.once_named:
+            begin_s = min((at for at, cause in self._events if at > begin_s and cause in fault.causes), default=begin_s)
         after = [(t - begin_s, q, v) for t, q, v in self._states if t > begin_s]
         t, q, v = (np.array(column) for column in zip(*after))
-        envelope, causes = self._limits, tuple(dict.fromkeys(cause for at, cause in self._events if at > begin_s))
+        envelope, causes = self._limits, tuple(dict.fromkeys(cause for at, cause in self._events if at >= begin_s))
         change = np.abs(v[2:] - v[:-2]) / np.maximum(t[2:] - t[:-2], 1e-3)[:, None]
         told = Told(
             fault.name,
@@ -244,7 +246,7 @@ class Drill:
             ok=False,
         )
         named = not fault.causes or bool(set(fault.causes) & set(causes))
-        stopped = not fault.stops or (told.stop_s is not None and told.stop_s <= WITHIN_S)
+        stopped = not fault.stops or (told.stop_s is not None and told.stop_s <= fault.within_s)
         kept = told.speed_share <= 1.0 and told.out_of_range_rad <= 1e-3 and not told.keep_out
         return told._replace(ok=named and stopped and kept)
 
@@ -319,7 +321,7 @@ def drill(bundle: Bundle, out: Path, *, seed: int, domain_id: int, plant: str = 
         _environ(own)
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             stack.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
-            hurry()  # it stands between the nodes
+            hurry(MOST_URGENT)  # it stands between the nodes
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(rclpy.try_shutdown)
         one = Drill(bundle, running, station, seed)

@@ -89,7 +89,7 @@ class MotionNode(Node):
     def check(self) -> None:
         """Raise Failed if the motion is not taken any more."""
         if self._latched:
-            raise Failed(f"the supervisor stopped the arm: {self._latched}")
+            raise Failed(f"the supervisor stopped the arm: {self._latched}; to go on: {names.RESET}")
         if time.monotonic() - self._beat_s > STALLED_S:
             raise Failed(f"no joint states or no wrench for {STALLED_S:.0f} s")
 
@@ -119,7 +119,8 @@ class MotionNode(Node):
         self._sampler.feel((force.x, force.y, force.z, torque.x, torque.y, torque.z))
 
     def _supervised(self, message: String) -> None:
-        self._latched = json.loads(message.data)["latched"]
+        state = json.loads(message.data)
+        self._latched = state["why"] if state["latched"] else None
 
 
 def recorded_topics(log_file: Path) -> set[str]:
@@ -185,7 +186,8 @@ def main(motion_of: Callable[[dict[str, Any]], Motion]) -> None:
     """Make the motion that the parameters describe."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--params", type=Path, required=True, help="JSON file with the parameters")
-    params = json.loads(parser.parse_args().params.read_text())
+    own, ros = parser.parse_known_args()
+    params = json.loads(own.params.read_text())
     stopped, parent = False, os.getppid()
 
     def stop(*_: object) -> None:
@@ -194,7 +196,7 @@ def main(motion_of: Callable[[dict[str, Any]], Motion]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=ros, signal_handler_options=SignalHandlerOptions.NO)
     node, executor = MotionNode(params, motion_of(params)), light_executor()
     executor.add_node(node)
 

@@ -39,7 +39,8 @@ ALIVE = QoSProfile(  # whoever listens is told within that time when the process
     liveliness=LivelinessPolicy.AUTOMATIC,
     liveliness_lease_duration=Duration(seconds=1),
 )
-REALTIME, NICE = 5, -10  # where the system allows it; below ros2_control's own real-time thread
+URGENT, MORE_URGENT, MOST_URGENT = 5, 6, 7  # real-time priorities, far below that of ros2_control's own thread
+NICE = -10  # where the system allows no such thing
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -52,7 +53,7 @@ class Closable(Protocol):
 
 
 def main(
-    make: Callable[[dict[str, Any]], Any], executor_of: Callable[[], Executor] | None = None, urgent: bool = True
+    make: Callable[[dict[str, Any]], Any], executor_of: Callable[[], Executor] | None = None, urgency: int = URGENT
 ) -> None:
     """Run the node that `make` builds from the parameter file, until SIGINT, SIGTERM or the end of the parent.
 
@@ -61,7 +62,7 @@ def main(
     Args:
         make: builds the node.
         executor_of: makes its executor; by default the light one.
-        urgent: it is part of what drives the arm: other work on the machine must not delay it.
+        urgency: how little other work on the machine may delay it; 0 if that does not matter.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--params", type=Path, required=True, help="JSON file with the node's parameters")
@@ -76,8 +77,8 @@ def main(
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     parent = os.getppid()
-    if urgent:
-        hurry()
+    if urgency:
+        hurry(urgency)
     rclpy.init(args=ros, signal_handler_options=SignalHandlerOptions.NO)
     node = make(params)
     executor = (executor_of or light_executor)()
@@ -94,10 +95,10 @@ def main(
         rclpy.try_shutdown()
 
 
-def hurry() -> None:
+def hurry(urgency: int) -> None:
     """Ask for a real-time priority, or at least for a better one; the threads of ROS inherit it."""
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(urgency))
     except OSError:
         with contextlib.suppress(OSError):
             os.nice(NICE)

@@ -92,4 +92,4 @@ def _stamp_ns(message: bytes) -> int:
 
 
 if __name__ == "__main__":
-    main(RecorderNode, SingleThreadedExecutor, urgent=False)  # the events executor cannot tell when a message was sent
+    main(RecorderNode, SingleThreadedExecutor, urgency=0)  # the events executor cannot tell when a message was sent

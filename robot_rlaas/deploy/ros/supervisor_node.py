@@ -25,6 +25,7 @@ from robot_rlaas.deploy import names
 from robot_rlaas.deploy.pace import LATE_TICKS, Pace
 from robot_rlaas.deploy.ros.process import (
     LATCHED,
+    MORE_URGENT,
     RELIABLE,
     doubles,
     every,
@@ -158,4 +159,4 @@ class SupervisorNode(Node):
 
 
 if __name__ == "__main__":
-    main(SupervisorNode)
+    main(SupervisorNode, urgency=MORE_URGENT)

@@ -18,7 +18,7 @@ from robot_rlaas.cell.hardware import load_plant
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.pace import Pace
-from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, every, main, to_time, wall_offset_ns
+from robot_rlaas.deploy.ros.process import LATCHED, MORE_URGENT, RELIABLE, doubles, every, main, to_time, wall_offset_ns
 from robot_rlaas.deploy.virtual_arm.arm import Reading, VirtualArm
 from robot_rlaas.files import write_json
 
@@ -103,4 +103,4 @@ class VirtualArmNode(Node):
 
 
 if __name__ == "__main__":
-    main(VirtualArmNode)
+    main(VirtualArmNode, urgency=MORE_URGENT)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
@@ -17,7 +18,7 @@ from std_srvs.srv import Trigger
 from robot_rlaas.cell.hardware import Topics
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
-from robot_rlaas.deploy.ros.process import ALIVE, RELIABLE, doubles, every, main, tell_events
+from robot_rlaas.deploy.ros.process import ALIVE, MOST_URGENT, RELIABLE, doubles, every, main, tell_events
 from robot_rlaas.deploy.watchdog import SILENT_TICKS, Watchdog
 
 
@@ -30,12 +31,12 @@ class WatchdogNode(Node):
         tick_s = 1.0 / params["command_rate_hz"]
         limits = (envelope.speed_rad_s, envelope.acceleration_rad_s2)
         self._watchdog = Watchdog(params["joints"], params["controller_joints"], *limits, tick_s)
-        self._command = Float64MultiArray()
+        self._command, self._state = Float64MultiArray(), b""
         self._send_command = self.create_publisher(Float64MultiArray, topics.command, RELIABLE).publish
         self._send_state = self.create_publisher(String, names.WATCHDOG, ALIVE).publish
         self._tell_events = tell_events(self, "watchdog", self._watchdog.journal)
         self.create_subscription(Float64MultiArray, names.SETPOINTS, self._receive, RELIABLE)
-        self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
+        self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data, raw=True)
         self.create_service(Trigger, names.WATCHDOG_RESET, self._reset)
         self._silence = every(self, SILENT_TICKS * tick_s, self._tick)
         every(self, 1.0, self._tell)
@@ -49,13 +50,18 @@ class WatchdogNode(Node):
 
     def _receive(self, message: Float64MultiArray) -> None:
         self._silence.reset()
+        if self._state and self._watchdog.starts(time.monotonic()):
+            state = deserialize_message(self._state, JointState)
+            self._watchdog.measure(list(state.name), list(state.position))
         free = self._watchdog.latched is None
         self._send(self._watchdog.receive(message.data, time.monotonic()))
         if free and self._watchdog.latched:
             self._tell()
 
-    def _measure(self, message: JointState) -> None:
-        self._watchdog.measure(list(message.name), list(message.position), time.monotonic())
+    def _measure(self, message: Any) -> None:
+        """Only the first setpoint of a motion is compared with where the arm is: until then, it is not unpacked."""
+        self._state = message
+        self._watchdog.wake(time.monotonic())
 
     def _tick(self) -> None:
         free = self._watchdog.latched is None
@@ -79,4 +85,4 @@ class WatchdogNode(Node):
 
 
 if __name__ == "__main__":
-    main(WatchdogNode)
+    main(WatchdogNode, urgency=MOST_URGENT)
