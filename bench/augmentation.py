@@ -21,7 +21,7 @@ from robot_rlaas.policies import load
 from robot_rlaas.qualify.trials import run_trials
 
 FEW, ROWS, NOISE = 10, 64, 0.1
-MANY = {"peg_insertion": 500, "machine_tending": 500, "kitting": 100}  # successes that are asked for
+MANY = {"peg_insertion": 500, "machine_tending": 500, "kitting": 100}  # successes that are wanted
 CLONED = {"peg_insertion": (0, 1, 2), "machine_tending": (0,)}  # seeds of the clones
 JUDGED = 500  # episodes, the same for all clones
 

@@ -8,7 +8,7 @@ from robot_rlaas.cell.hardware import HardwareProfile
 from robot_rlaas.control.capsules import Capsules
 
 ARRAYS = ("torque_Nm", "jerk_rad_s3")
-QUIET_S, QUIET_MESSAGES = 0.08, 4
+QUIET_S, QUIET_MESSAGES = 0.06, 4
 
 
 class Arm(NamedTuple):

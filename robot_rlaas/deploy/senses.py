@@ -9,9 +9,9 @@ import numpy as np
 
 STALE_S, FUTURE_S = 0.15, 0.1  # stamps of what is measured now
 LOST_S = 0.5  # a sensor silent for so long is lost, not late
-FROZEN_S, FROZEN_TIMES = 0.05, 3  # for so long and so often the same bits, while the arm should move: no measurement
+FROZEN_S, FROZEN_TIMES = 0.04, 3  # for so long and so often the same bits, while the arm should move: no measurement
 FROZEN_RAD = 0.005  # how far it should have moved
-LAG_S = 0.05  # of an arm behind its setpoints
+LAG_S = 0.04  # of an arm behind its setpoints
 FOLLOW_RAD = 0.15  # further behind them than that, it does not follow
 STUCK_S, STUCK_RAD, STUCK_SHARE = 0.15, 0.02, 0.1  # nor if it does not move so late, by so much, to so small a share,
 FREE_N = 10.0  # and feels no more than that: nothing holds it

@@ -63,7 +63,7 @@ class Gauges:
     def read(self, ids: Array, now: Reading) -> None:
         """Take in a control period of the rows `ids`."""
         for name, gauge in self._gauges.items():
-            self.figures[name][ids] = np.maximum(self.figures[name][ids], gauge.read(ids, now))
+            self.figures[name][ids] = np.fmax(self.figures[name][ids], gauge.read(ids, now))  # what diverged tells nothing
 
     def of(self, row: int) -> dict[str, float]:
         """The figures of one episode."""

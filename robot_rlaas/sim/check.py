@@ -17,7 +17,7 @@ from robot_rlaas.control.safety import Envelope, inside_keep_out
 from robot_rlaas.sim.check_cameras import check_cameras
 from robot_rlaas.sim.check_handling import check_doors, check_reach, check_time
 from robot_rlaas.sim.cpu import CpuBackend
-from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time, upright
+from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time, range_words, upright
 from robot_rlaas.sim.model import Workcell, build
 from robot_rlaas.sim.surfaces import arm_links
 from robot_rlaas.sim.variation import draw
@@ -110,7 +110,7 @@ def _reach(cell: CellSpec, workcell: Workcell) -> Finding:
             if error[i] <= REACH_TOLERANCE and not outside[i].any():
                 raise _in_the_way(cell, limits, tool_pose(workcell.chain, q[i : i + 1]), where)
             joints = [workcell.chain.joints[j] for j in np.flatnonzero(outside[i])]
-            why = f"{', '.join(joints)} would leave its range" if joints else "it is out of reach"
+            why = f"{', '.join(joints)} would leave {range_words(cell)}" if joints else "it is out of reach"
             raise InputError(
                 f"task.plate.top_mm is {list(cell.task.plate.top_mm)}: {where}, {why}",
                 key="task.plate.top_mm",

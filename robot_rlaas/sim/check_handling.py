@@ -13,7 +13,7 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import DOWN, about_z
 from robot_rlaas.control.safety import inside_keep_out
-from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time
+from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time, range_words
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.starts import nominal, seats, slots_m, standing
 
@@ -71,7 +71,7 @@ def check_reach(cell: CellSpec, workcell: Workcell) -> Finding:
     for i in np.flatnonzero((error > REACH_TOLERANCE) | outside.any(1) | blocked):
         goal = found[i]
         joints = ", ".join(workcell.chain.joints[j] for j in np.flatnonzero(outside[i]))
-        why = f"{joints} would leave its range" if joints else f"the arm misses by {error[i] * 1000:.1f} mm"
+        why = f"{joints} would leave {range_words(cell)}" if joints else f"the arm misses by {error[i] * 1000:.1f} mm"
         why = why if error[i] > REACH_TOLERANCE or joints else "the tool would be in a keep-out box"
         x, y, z = goal.p * 1000
         at = f"the grasp point at [{x:.0f}, {y:.0f}, {z:.0f}] mm, turned by {np.rad2deg(goal.yaw):.0f} deg"

@@ -57,7 +57,8 @@ def drawn_model(cell: CellSpec, workcell: Workcell) -> Drawn:
     for geom in spec.geoms:
         geom.group = UNSEEN
     bodies = {body.id: body for body in spec.bodies}
-    seen = [*_hall(), *(shape for shape in shapes(there, SIDES) if shape.rgba[3] == 1)]
+    seen = [shape for shape in shapes(there, SIDES) if shape.rgba[3] == 1]
+    seen += _hall()  # drawn last: what lies before it hides most of it
     names = [_add(spec, bodies[shape.body], i, shape) for i, shape in enumerate(seen)]
     _light(spec)
     screen = spec.visual.global_

@@ -20,6 +20,11 @@ class Finding(NamedTuple):
     figure: str
 
 
+def range_words(cell: CellSpec) -> str:
+    """What a joint must not leave."""
+    return "its range less the joint margin" if cell.requirements.joint_margin else "its range"
+
+
 def upright(cell: CellSpec, workcell: Workcell) -> None:
     """The tool starts pointing down.
 

@@ -4,6 +4,8 @@ import pytest
 from robot_rlaas.calibrate.log import MIN_REVERSALS, reversals
 from robot_rlaas.calibrate.servo.arm import Arm
 from robot_rlaas.calibrate.servo.excite import (
+    CREEP,
+    CREEP_CYCLES,
     RISEN,
     SWEEP_CYCLES,
     demand,
@@ -71,14 +73,19 @@ def test_takes_the_candidate_that_tells_most(workcell, cell, home_rad):
     assert chosen == max(alone) > min(alone) + 1.0
 
 
-def test_in_a_sweep_one_joint_swings_while_the_others_rest():
+def test_in_a_sweep_one_joint_swings_while_the_others_rest_and_then_all_creep():
     up = np.interp(np.arange(240), [0, 20, 220, 239], [0.0, 1.0, 1.0, 0.0])
     swings = sweep(up, 0.05, 6, np.random.default_rng(0))
     moving = np.abs(swings) > 1e-9
     assert not moving[up < RISEN].any()
-    assert moving.sum(axis=1).max() == 1
-    assert moving.any(axis=0).all()
-    assert min(reversals(column) for column in swings.T) >= 2 * SWEEP_CYCLES - 1
+    risen = np.cumsum(up >= RISEN)
+    creeping = risen >= 1 + (1 - CREEP) * (risen[-1] - 1)
+    assert moving[~creeping].sum(axis=1).max() == 1
+    assert moving[~creeping].any(axis=0).all()
+    assert min(reversals(column) for column in swings[~creeping].T) >= 2 * SWEEP_CYCLES - 1
+    assert moving[creeping].sum(axis=1).max() == 6
+    assert np.abs(swings[creeping]).max() < 0.2 * np.abs(swings).max()
+    assert min(reversals(column) for column in swings[creeping].T) >= 2 * CREEP_CYCLES[0] - 1
 
 
 def test_too_short_is_refused(workcell, home_rad):

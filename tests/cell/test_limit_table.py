@@ -90,7 +90,7 @@ def test_check_accepts_all_of_them_together(path: Path) -> None:
 def test_the_margin_counts_for_every_pose(tmp_path: Path) -> None:
     path = tmp_path / "cell.yaml"
     path.write_text("extends: peg_insertion\nrequirements: {joint_margin: {margin_deg: 60, rate: 0.01}}\n")
-    with pytest.raises(InputError, match=r"elbow_joint would leave its range"):
+    with pytest.raises(InputError, match=r"elbow_joint would leave its range less the joint margin"):
         check(load_cell(str(path)), path)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from browser import TEXT, Browser, chromium
 
-from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.cameras import LOOKS
+from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import Variation, load_cell
 from robot_rlaas.qualify import viewer

@@ -3,8 +3,9 @@
 Slow motions leave gain, damping, inertia and delay entangled; friction needs changes of direction. In a multisine every
 joint gets tones of its own up to 7.5 Hz (Swevers et al., IEEE Trans. Robotics and Automation 13(5), 1997) and smooth
 steps between random positions; in a sweep each joint in its turn swings as far as the limits allow while the others
-hold still, which tells friction better. Of several motions of both kinds the one is taken that is expected to tell
-most: whose information matrix at typical parameters has the largest determinant (D-optimal design).
+hold still, which tells friction better, and at its end all creep through changes of direction at once, which shows
+whether friction falls with speed. Of several motions of both kinds the one is taken that is expected to tell most:
+whose information matrix at typical parameters has the largest determinant (D-optimal design).
 The motion is a sequence of joint targets at the control rate, like a policy's, so it passes through the same
 supervisor to the same controllers.
 """
@@ -34,6 +35,7 @@ STEP_RAD = (0.02, 0.2)  # of the random steps: only their ratio counts, the limi
 STEP_S = (0.5, 1.5)
 SWEEP_HZ, SWEEP_CYCLES = 1.5, 3  # about, and at least: a log of fewer reversals is refused
 SWEEP_RAD = 0.1  # before it is scaled to the limits
+CREEP, CREEP_RAD, CREEP_CYCLES = 0.3, 0.015, (2.0, 4.5)  # share of a sweep, at its end; each joint has its own cycles
 RISEN = 0.1  # of the way up: sweeps begin here, or the lift would cost a quarter of the motion
 NOISE_RAD = 1e-4  # of the log that a candidate is expected to give
 SHARE = 0.9  # of the limits of speed and acceleration
@@ -172,7 +174,7 @@ def _lift(workcell: Workcell, home_rad: np.ndarray, count: int, period_s: float)
 
 
 def sweep(part: np.ndarray, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:
-    """One joint after the other, in random order, swings there and back while the others rest.
+    """One joint after the other, in random order, swings there and back while the others rest; then all creep.
 
     Args:
         part: (N,) how far up the arm is, from 0 to 1.
@@ -184,14 +186,20 @@ def sweep(part: np.ndarray, period_s: float, joints: int, rng: np.random.Generat
         (N, joints), rad; zero where the arm has hardly risen yet.
     """
     up = np.cumsum(part >= RISEN) - 1
-    share = np.clip(up / up[-1], 0.0, 1.0) * joints
-    cycles = max(SWEEP_CYCLES, round(SWEEP_HZ * up[-1] * period_s / joints))
+    share = up / up[-1]
+    turns = np.clip(share / (1 - CREEP), 0.0, 1.0) * joints
+    creep = np.clip((share - 1 + CREEP) / CREEP, 0.0, 1.0)
+    cycles = max(SWEEP_CYCLES, round(SWEEP_HZ * (1 - CREEP) * up[-1] * period_s / joints))
     swings = np.zeros((len(part), joints))
-    for turn, joint in enumerate(rng.permutation(joints)):
-        at = np.clip(share - turn, 0.0, 1.0)
-        rise = _quintic(2 * cycles * np.minimum(at, 1 - at))
-        swings[:, joint] = SWEEP_RAD * rise * np.sin(2 * np.pi * cycles * at)
+    for turn, (joint, slow) in enumerate(zip(rng.permutation(joints), np.linspace(*CREEP_CYCLES, joints))):
+        at = np.clip(turns - turn, 0.0, 1.0)
+        swings[:, joint] = SWEEP_RAD * _swing(at, cycles) + CREEP_RAD * _swing(creep, slow)
     return swings
+
+
+def _swing(at: np.ndarray, cycles: float) -> np.ndarray:
+    """A sine of so many cycles while `at` goes from 0 to 1, which grows from rest and dies down to rest."""
+    return _quintic(2 * cycles * np.minimum(at, 1 - at)) * np.sin(2 * np.pi * cycles * at)
 
 
 def multisine(part: np.ndarray, period_s: float, joints: int, rng: np.random.Generator) -> np.ndarray:

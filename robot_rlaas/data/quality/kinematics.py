@@ -20,6 +20,7 @@ from robot_rlaas.data.quality.motion import IDLE
 NEEDED = ("tool_position", "tool_rotation", "lead_position", "lead_rotation")
 FACTOR = 4.0  # so many times what is usual is no longer of its kind
 PERCEPTIBLE = 0.02  # of a step: less matters to nobody
+MISLED = 0.1  # of a step: more, on the median, is no noise, even where no exchange of axes explains it
 
 
 class Story(NamedTuple):
@@ -50,8 +51,8 @@ def kinematics(data: Data) -> Iterator[Finding]:
     jumps = {index: _jumps(control, story) for index, story in stories.items()}
     usual, highest = typical(list(off.values()))[0], np.median([j.max(axis=0) for j in jumps.values()], axis=0)
     for index, story in stories.items():
-        if off[index] > max(FACTOR * usual, PERCEPTIBLE):
-            text = _exchanged(control, story, off[index], usual)
+        odd = off[index] > max(FACTOR * usual, PERCEPTIBLE)
+        if odd and (text := _exchanged(control, story, off[index], usual)):
             advice = "look at the order, the signs and the units of the columns in what recorded it"
             yield Finding("kinematics", Severity.BAD, index, None, text, advice)
             continue
@@ -125,7 +126,7 @@ def _beside(at: np.ndarray, way: np.ndarray) -> np.ndarray:
 
 
 def _exchanged(control: Control, story: Story, off: float, usual: float) -> str:
-    """Which exchange or reversal of axes would explain the motion, if one does."""
+    """Which exchange or reversal of axes would explain the motion, or how far off it is; nothing if that is little."""
     explained = {}
     for a, b in combinations(range(len(ACTION_AXES)), 2):
         order = list(range(len(ACTION_AXES)))
@@ -141,4 +142,6 @@ def _exchanged(control: Control, story: Story, off: float, usual: float) -> str:
     found_mm, off_mm, usual_mm = (control.step_mm * value for value in (rest[best], off, usual))
     if rest[best] < off / FACTOR:
         return f"{best}: read so, the motion is explained to {found_mm:.3f} mm, else to {off_mm:.2f} mm"
+    if off < MISLED:
+        return ""
     return f"the tool does not move as the actions say: {off_mm:.2f} mm off per period, usually {usual_mm:.3f} mm"

@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from robot_rlaas.bundle import Bundle
+from robot_rlaas.bundle.contents import NETWORK
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.faults import Fault, Injector, Link
 from robot_rlaas.deploy.plan import Process, Station, plan
@@ -111,10 +113,17 @@ class Drill:
         request = ChangeState.Request(transition=Transition(id=number))
         return self._call(ChangeState, f"{names.POLICY_NODE}/change_state", request).success
 
-    @property
-    def problem(self) -> str:
-        """What the policy's node said last about what keeps it from running."""
-        return str(self._heard.get(names.POLICY, {}).get("problem", ""))
+    def refuses(self, fault: str, word: str) -> Told:
+        """Try to configure a policy that must not run: it says why, with this word, and the arm stands."""
+        begin_s = time.time()
+        refused = not self.transition(Transition.TRANSITION_CONFIGURE)
+        deadline = time.monotonic() + START_S
+        while not self._states and time.monotonic() < deadline:
+            self.spin(0.1)
+        self.spin(1.0)
+        problem = str(self._heard.get(names.POLICY, {}).get("problem", ""))
+        told = self._judge(Fault(fault, (), stops=True), begin_s)
+        return told._replace(causes=(problem,), ok=told.ok and refused and word in problem)
 
     def survive(self, fault: Fault) -> Told:
         """Wait until the arm moves, put the fault in, watch, take it out, and reset what was latched.
@@ -357,6 +366,17 @@ def survive_all(
                 if fault.blow in ("kill", "full"):
                     break
     return results
+
+
+def tampered(bundle: Bundle, out: Path, *, seed: int, domain_id: int) -> Told:
+    """A byte of the bundle changes after it was checked and before the policy's node loads it."""
+    shutil.rmtree(copy := out.with_name("tampered"), ignore_errors=True)
+    shutil.copytree(bundle.path, copy)
+    with drill(replace(bundle, path=copy), out, seed=seed, domain_id=domain_id) as one:
+        content = bytearray((copy / NETWORK).read_bytes())
+        content[len(content) // 2] ^= 1
+        (copy / NETWORK).write_bytes(content)
+        return one.refuses("bundle: a byte changed", NETWORK)
 
 
 def line(told: Told) -> str:
