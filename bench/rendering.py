@@ -32,9 +32,10 @@ TRAINED, TESTED, BATCH, EPOCHS, RATE = 2000, 500, 32, 25, 3e-3
 
 
 def speed() -> dict[str, Figure]:
-    """Pictures of 96 x 96 pixels per second, the least disturbed of rounds in turns, and their share of a control step.
+    """Pictures of 96 x 96 pixels per second of one core, the best of rounds in turns; their share of a control step.
 
-    The plain loop is `mujoco.Renderer` as it comes, on the same dressed cell, and without shadows and reflections.
+    Time is the processor's, of all threads together, so that other work on the machine hardly counts. The plain loop is
+    `mujoco.Renderer` on the same dressed cell: as it comes, and without shadows and reflections.
     """
     rounds = [{how: _in_a_process(how) for how in WAYS} for _ in range(ROUNDS)]
     best = {how: {name: max(one[how][name] for one in rounds) for name in rounds[0][how]} for how in WAYS}
@@ -67,14 +68,14 @@ def _plain(bare: bool) -> dict[str, float]:
     with mujoco.Renderer(model, height, width) as renderer:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION) if bare else ():
             renderer.scene.flags[flag] = False
-        start = time.perf_counter()
+        start = time.process_time()
         for i in range(PICTURES // 2):
             mirror(model, data, at, i % MANY)
             mujoco.mj_camlight(model, data)
             for name in cell.spec.cameras:
                 renderer.update_scene(data, f"camera/{name}")
                 renderer.render()
-        return {"pictures_per_s": PICTURES / (time.perf_counter() - start)}
+        return {"pictures_per_s": PICTURES / (time.process_time() - start)}
 
 
 def _batched() -> dict[str, float]:
@@ -91,7 +92,7 @@ def _batched() -> dict[str, float]:
 
 @contextmanager
 def _seeing(count: int) -> Iterator[tuple[BatchEnv, list[float]]]:
-    """An environment that sees, and a list that gets the seconds of all drawing."""
+    """An environment that sees, and a list that gets the processor's seconds of all drawing."""
     drawing_s: list[float] = []
     with Cell.load(CELL).seeing_env(count, Seeds(0, Space.SHOW)) as env:
         assert isinstance(env.backend, SeeingBackend)
@@ -99,9 +100,9 @@ def _seeing(count: int) -> Iterator[tuple[BatchEnv, list[float]]]:
         paint = painter.paint
 
         def timed(*arguments):
-            start = time.perf_counter()
+            start = time.process_time()
             pictures = paint(*arguments)
-            drawing_s.append(time.perf_counter() - start)
+            drawing_s.append(time.process_time() - start)
             return pictures
 
         painter.paint = timed
@@ -109,13 +110,13 @@ def _seeing(count: int) -> Iterator[tuple[BatchEnv, list[float]]]:
 
 
 def _seconds_per_step(env: BatchEnv) -> float:
-    """With an arm that is told to stand still, so that no episode ends."""
+    """Of the processor, with an arm that is told to stand still, so that no episode ends."""
     env.reset()
     action = np.zeros((env.nsim, env.contract.action_size))
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(PERIODS):
         env.step(action)
-    return (time.perf_counter() - start) / PERIODS
+    return (time.process_time() - start) / PERIODS
 
 
 def readable() -> dict[str, Figure]:

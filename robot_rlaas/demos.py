@@ -8,7 +8,7 @@ import numpy as np
 
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
-from robot_rlaas.files import staged_dir, write_atomic, write_json
+from robot_rlaas.files import write_atomic, write_json
 from robot_rlaas.pipeline import Cell, Result, Watch, counter
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def inspect(path: Path, out: Path, replay: bool, watch: Watch) -> Result:
     """Say what is good and bad about a dataset; leave inspection.json and inspection.html."""
     from robot_rlaas.pages.inspection import inspection_page
 
+    if out.resolve() == path.resolve():
+        raise InputError("an inspection is no part of the dataset", file=out, fix="name another --out")
     data, found = look(path, watch, replay)
     counts, cover = found.content["counts"], found.content["coverage"]
     frames = f"{counts['episodes']} episodes, {counts['frames']:,} frames, {counts['successes']} successful"
@@ -85,12 +87,9 @@ def inspect(path: Path, out: Path, replay: bool, watch: Watch) -> Result:
         watch.say(f"  {line}")
     for start in cover["next"]:
         watch.say(f"  record next: {start['text']}{_number(start)}")
-    with staged_dir(out) as part:
-        part.mkdir()
-        write_json(part / "inspection.json", found.content)
-        write_atomic(
-            part / "inspection.html", inspection_page(found.content, data.spec.requirements.contact_force_N.limit)
-        )
+    page = inspection_page(found.content, data.spec.requirements.contact_force_N.limit)
+    write_json(out / "inspection.json", found.content)
+    write_atomic(out / "inspection.html", page)
     verdict = "nothing is wrong" if found.clean else f"{counts['bad']} episodes are bad, {counts['trim']} are to be cut"
     return Result(f"{verdict}: {out / 'inspection.html'}", found.clean)
 

@@ -27,8 +27,11 @@ def judged(tmp_path_factory) -> tuple[Path, Result, Notes]:
 
 def test_a_qualification_leaves_its_files(judged) -> None:
     out, _, _ = judged
-    assert {p.name for p in out.iterdir()} == {"report.json", "report.html", "report.xml", "failures.json"}
-    report = json.loads((out / "report.json").read_text())
+    names = {"report.json", "report.html", "report.xml", "failures.json", "domain.json"}
+    assert {p.name for p in out.iterdir()} == names
+    report, domain = json.loads((out / "report.json").read_text()), json.loads((out / "domain.json").read_text())
+    assert domain["episodes"] == report["success"]["count"]
+    assert (domain["cell_hash"], domain["policy_sha256"]) == (report["cell_hash"], report["policy"]["sha256"])
     assert report["kind"] == "qualification"
     assert tuple(report["key"]) == key_of(report["policy"]["sha256"])
     assert report["episodes"] == 50

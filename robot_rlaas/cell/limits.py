@@ -14,6 +14,8 @@ from robot_rlaas.cell.spec import CellSpec
 
 TOUCHED_N = 0.5  # more than numerical noise; the lightest touch of any gripper is several times as much
 
+Span = tuple[float, float]
+
 
 class Limit(NamedTuple):
     """One requirement.
@@ -43,7 +45,7 @@ class Limit(NamedTuple):
     limit: float
     unit: str
     failure: str
-    charged: tuple[float, float] | None = None
+    charged: Span | None = None
     on_arm: bool = True
 
     @property
@@ -99,13 +101,15 @@ def further_limits(cell: CellSpec) -> tuple[Limit, ...]:
 
 
 def _quantile(
-    name: str, what: str, figure: str, need: QuantileRequirement, unit: str, failure: str, charged: Any = None
+    name: str, what: str, figure: str, need: QuantileRequirement, unit: str, failure: str, charged: Span | None = None
 ) -> Limit:
     """So many of the figures, at most so much."""
     text, q = f"{100 * need.quantile:g} % of {what} within", need.quantile
     return Limit(name, text, figure, operator.le, need.limit, q, need.limit, unit, failure, charged)
 
 
-def _rate(name: str, text: str, figure: str, bound: float, rate: float, failure: str, charged: Any = None) -> Limit:
+def _rate(
+    name: str, text: str, figure: str, bound: float, rate: float, failure: str, charged: Span | None = None
+) -> Limit:
     """At most so many episodes with a figure above the bound."""
     return Limit(name, text, figure, operator.le, bound, 1.0 - rate, rate, "1", failure, charged)

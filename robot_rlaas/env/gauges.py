@@ -61,9 +61,12 @@ class Gauges:
             gauge.begin(ids, now)
 
     def read(self, ids: Array, now: Reading) -> None:
-        """Take in a control period of the rows `ids`."""
+        """Take in a control period of the rows `ids`.
+
+        What is no number, because a simulation diverged, is passed over.
+        """
         for name, gauge in self._gauges.items():
-            self.figures[name][ids] = np.fmax(self.figures[name][ids], gauge.read(ids, now))  # what diverged tells nothing
+            self.figures[name][ids] = np.fmax(self.figures[name][ids], gauge.read(ids, now))
 
     def of(self, row: int) -> dict[str, float]:
         """The figures of one episode."""

@@ -121,6 +121,16 @@ def test_a_limit_costs_at_most_one_and_is_charged_as_it_is_used(cell, workcell) 
     np.testing.assert_allclose(paid, [[0, 0], [0.5, 0.5], [1, 1]], atol=1e-9)
 
 
+def test_what_diverged_leaves_the_figures_as_they_were(cell, workcell) -> None:
+    asked, of = gauges(cell, workcell, *ASKED)
+    of.begin(ONE, reading(workcell, asked))
+    of.read(ONE, reading(workcell, asked, (30.0,), 2.0))
+    before, now = of.of(0), reading(workcell, asked)
+    of.read(ONE, Reading(*(np.nan * field for field in now[:3]), Pose(*(np.nan * field for field in now.tool))))
+    assert of.of(0) == before
+    assert all(np.isfinite(cost).all() for cost in of.costs().values())
+
+
 Policy = Callable[[int], list[float]]
 
 

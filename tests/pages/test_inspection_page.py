@@ -51,7 +51,11 @@ def content() -> dict[str, Any]:
     start = {"sequence": {"seed": 7, "space": "DEMONSTRATE", "key": []}, "number": 31, "distance": 0.4}
     start |= {"start": {"plate x": -9.0, "plate y": 4.0}, "text": "plate x -9.0 mm, plate y +4.0 mm"}
     axes = [axis("plate x", [0, 2, 1, 1], [0.0, 2.0, 4.0, 6.0]), axis("plate y", [1, 1, 1, 1], [-9.0, -1.0, 1.0, 9.0])]
-    parent = {"name": "monday", "sha256": "ab" * 32, "made": {"by": "rlaas demos record", "settings": {}, "parents": []}}
+    parent = {
+        "name": "monday",
+        "sha256": "ab" * 32,
+        "made": {"by": "rlaas demos record", "settings": {}, "parents": []},
+    }
     return {
         "dataset": "both",
         "cell": "peg_insertion",
@@ -98,7 +102,12 @@ def test_the_browser_shows_all_of_it_and_asks_for_nothing(content: dict[str, Any
             ["NOTE", "Disagreement"],
         ]
         text = browser.run("document.body.innerText")
-        for said in ("frozen of <0>", "mend the frozen", "31 of seed 7", "nothing in \N{MINUS SIGN}10 to \N{MINUS SIGN}5"):
+        for said in (
+            "frozen of <0>",
+            "mend the frozen",
+            "31 of seed 7",
+            "nothing in \N{MINUS SIGN}10 to \N{MINUS SIGN}5",
+        ):
             assert said in text.replace("\N{NO-BREAK SPACE}", " ")
         assert "anna (2), bert (2)" in text
         assert "monday, made by rlaas demos record, SHA-256 abababababababab" in text

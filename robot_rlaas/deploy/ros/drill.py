@@ -115,11 +115,11 @@ class Drill:
 
     def refuses(self, fault: str, word: str) -> Told:
         """Try to configure a policy that must not run: it says why, with this word, and the arm stands."""
-        begin_s = time.time()
         refused = not self.transition(Transition.TRANSITION_CONFIGURE)
         deadline = time.monotonic() + START_S
         while not self._states and time.monotonic() < deadline:
             self.spin(0.1)
+        begin_s = time.time()
         self.spin(1.0)
         problem = str(self._heard.get(names.POLICY, {}).get("problem", ""))
         told = self._judge(Fault(fault, (), stops=True), begin_s)
