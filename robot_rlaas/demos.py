@@ -119,6 +119,7 @@ def clean(path: Path, out: Path, rules: Sequence[str], replay: bool, watch: Watc
     from robot_rlaas.data import edit
 
     edit.check_rules(rules)
+    edit.fresh(out)
     data, found = look(path, watch, replay)
     kept, left_out = edit.clean(data.opened, found.findings, rules)
     settings = {"rules": list(rules), "replay": replay}

@@ -23,7 +23,8 @@ def overview(out: Path, cell: CellSpec, seed: int, stages: list[Any], cost: tupl
     report, deployment = (read_json(out / p) for p in ("qualification/report.json", "deployment/deployment.json"))
     curve = out / "policy" / "progress.csv"
     rows = list(csv.DictReader(curve.open())) if curve.is_file() else []
-    attempts = deployment["attempts"] if deployment else []
+    told = deployment or {}
+    attempts = told.get("attempts", [])
     page = Overview(
         cell=cell.name,
         description=cell.description,
@@ -38,8 +39,9 @@ def overview(out: Path, cell: CellSpec, seed: int, stages: list[Any], cost: tupl
         learning=tuple(LearningPoint(*(float(r[k]) for k in ("seconds", "success", "reward"))) for r in rows),
         attempts=tuple(Attempt(a["success"], a["cycle_time_s"], a["peak_force_N"]) for a in attempts),
         violations=deployment["violations"] if deployment else None,
-        origin=deployment["origin"] if deployment else "",
-        attempts_left=(deployment["domain"] or {}).get("attempts_left") if deployment else None,
+        origin=told.get("origin", ""),
+        trusted=told.get("trusted", True),
+        attempts_left=(told.get("domain") or {}).get("attempts_left"),
         arm=f"a virtual arm ({deployment['plant']}) over ROS 2" if deployment else "the arm",
         artefacts=tuple((path, text) for path, text in ARTEFACTS if (out / path).exists()),
         versions=report["versions"] if report else None,

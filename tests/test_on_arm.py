@@ -274,8 +274,8 @@ def test_logs_outlive_attempts_that_break_off(made: Made, tmp_path: Path, monkey
         raise DeploymentError("the supervisor stopped the arm")
 
     monkeypatch.setattr(on_arm, "deploy", deploy)
+    options = made.cell, made.bundle, 0, 2, "virtual", "ur5e_worn", None
     with pytest.raises(DeploymentError):
-        options = made.cell, made.bundle, 0, 2, "virtual", "ur5e_worn", None
         qualify_on_arm(*options, tmp_path / "out", Notes(), made.trust)
     assert (tmp_path / "out/deployment/log.mcap").read_bytes() == b"so far"
     assert not (tmp_path / "out/report.json").exists()

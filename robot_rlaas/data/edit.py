@@ -45,7 +45,7 @@ def write(
     """Write a dataset of these episodes, with their datasets as its parents. Pictures are encoded once more.
 
     Args:
-        out: its directory, no parent's.
+        out: its directory, which is not there yet.
         kept: in the order in which they are stored; of datasets that `same_kind` has let pass.
         by: the command.
         settings: what it was told.
@@ -53,15 +53,12 @@ def write(
         on_episode: called as each one is stored.
 
     Raises:
-        InputError: if nothing is kept, or `out` is a parent.
+        InputError: if nothing is kept, or `out` is there.
     """
     parents = {str(one.opened.path.resolve()): one.opened for one in kept}
     if not kept:
         raise InputError("no episode would be left", fix="take fewer rules, or other ones with --rule")
-    if str(out.resolve()) in parents:
-        raise InputError(
-            "a dataset cannot take the place of one that it is made of", file=out, fix="name another --out"
-        )
+    fresh(out)
     first = kept[0].opened
     made = Made(
         by=by,
@@ -71,6 +68,12 @@ def write(
     )
     lineage = first.lineage.model_copy(update={"episodes": (), "made": made})
     write_dataset(out, lineage, _episodes(kept), on_episode, first.cameras)
+
+
+def fresh(out: Path) -> None:
+    """Raises InputError if it is there: what is made of a dataset takes nothing's place."""
+    if out.exists():
+        raise InputError("it is there already", file=out, fix="name another --out, or move it away")
 
 
 def _episodes(kept: Sequence[Kept]) -> Iterator[Episode]:

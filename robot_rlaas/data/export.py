@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from robot_rlaas.cell.contract import Feature
-from robot_rlaas.data.edit import whole
+from robot_rlaas.data.edit import fresh, whole
 from robot_rlaas.data.lineage import LINEAGE
 from robot_rlaas.data.opened import Opened, frames
 from robot_rlaas.files import staged_dir, write_json
@@ -25,9 +25,10 @@ def to_lerobot(opened: Opened, out: Path) -> None:
     """A plain LeRobotDataset: state, action, reward, success and pictures, as they are, and nothing of ours.
 
     Raises:
-        InputError: if an episode cannot be read.
+        InputError: if an episode cannot be read, or `out` is there.
     """
     whole(opened)
+    fresh(out)
     with staged_dir(out) as part:
         shutil.copytree(opened.path, part)
         (part / "meta" / LINEAGE).unlink()
@@ -65,9 +66,10 @@ def to_mcap(opened: Opened, out: Path, on_episode: Callable[[], None]) -> None:
     episode's start.
 
     Raises:
-        InputError: if an episode cannot be read.
+        InputError: if an episode cannot be read, or `out` is there.
     """
     whole(opened)
+    fresh(out)
     with staged_dir(out) as part:
         part.mkdir()
         digits = len(str(max(opened.episodes)))

@@ -7,7 +7,8 @@ from robot_rlaas.control.kinematics import SerialChain, points, tool_pose
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy.events import Event
 
-MARGIN_M = 0.010  # between the arm's capsules and anything: it lags behind its setpoints, on both sides
+MARGIN_M = 0.010  # to be kept: setpoints cut the corners of their targets, and the arm lags behind them
+STRIDE_M = 0.010  # nothing moves further than this from one look along the way to the next
 
 
 class Clearance:
@@ -28,10 +29,8 @@ class Clearance:
         self._change_rad = envelope.acceleration_rad_s2 * period_s**2
         boxes = len(envelope.keep_out_min_m)
         self._who = [("the tool", f"keep-out box {b + 1}") for _ in envelope.guarded_m for b in range(boxes)]
-        self._margin_m = np.zeros(len(self._who))
         if capsules is not None:
             self._who += encounters(capsules, boxes)
-            self._margin_m = np.concatenate([self._margin_m, np.full(len(self._who) - len(self._margin_m), MARGIN_M)])
         self._reach_m = _reach(chain, envelope, capsules)
         self._looked_at, self._room_m = np.zeros(len(chain.joints)), -np.inf if self._who else np.inf
 
@@ -44,17 +43,23 @@ class Clearance:
         way = np.array(path)
         if (np.abs(way - self._looked_at) @ self._reach_m < self._room_m).all():
             return None  # nothing can have come near since the last look
-        found = self._distances(np.concatenate([last[None], way])) - self._margin_m
+        found = self._distances(np.concatenate([last[None], self._strides(last, way)])) - MARGIN_M
         least = found[1:].min(axis=0)
-        self._looked_at, self._room_m = target, float(found[1].min())
+        self._looked_at, self._room_m = last, float(found[0].min())
         wrong = (least < 0) & (least < found[0] - 1e-9)
         if not wrong.any():
             return None
         worst = int(np.argmin(np.where(wrong, least, np.inf)))
-        margin_m = float(self._margin_m[worst])
         text = f"{' would come too near to '.join(self._who[worst])}"
         cause = "keep_out" if "box" in self._who[worst][1] else "collision"
-        return Event("blocked", cause, text, "", float(least[worst]) + margin_m, margin_m, "m")
+        return Event("blocked", cause, text, "", float(least[worst]) + MARGIN_M, MARGIN_M, "m")
+
+    def _strides(self, last: np.ndarray, way: np.ndarray) -> np.ndarray:
+        """Postures (n, k) along a way, (m, k), that begins at the last target."""
+        before = np.concatenate([last[None], way[:-1]])
+        counts = np.ceil(np.abs(way - before) @ self._reach_m / STRIDE_M).astype(int)
+        steps = [b + np.linspace(0, 1, max(n, 1) + 1)[1:, None] * (w - b) for b, w, n in zip(before, way, counts)]
+        return np.concatenate(steps)
 
     def _distances(self, q_rad: np.ndarray) -> np.ndarray:
         """Of all that could meet, (n, d), m."""

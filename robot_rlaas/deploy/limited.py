@@ -4,7 +4,7 @@ import numpy as np
 
 from robot_rlaas.control.capsules import Capsules
 from robot_rlaas.control.kinematics import SerialChain
-from robot_rlaas.control.safety import Envelope, filter_target
+from robot_rlaas.control.safety import Envelope, Filtered, filter_target
 from robot_rlaas.deploy.clearance import Clearance
 from robot_rlaas.deploy.counts import Counts
 from robot_rlaas.deploy.events import Event, Journal
@@ -74,8 +74,9 @@ class Limiter:
             target = self.rest(last, step)
         return target, bool(limited.any())
 
-    def _filter(self, last: np.ndarray, step: np.ndarray, wanted: np.ndarray):
-        return filter_target(self._chain, self._envelope, self._period_s, last[None], step[None], wanted[None])
+    def _filter(self, last: np.ndarray, step: np.ndarray, wanted: np.ndarray) -> Filtered:
+        rows = last[None], step[None], wanted[None]
+        return filter_target(self._chain, self._envelope, self._period_s, *rows, jacobian=False)
 
 
 def limit_event(

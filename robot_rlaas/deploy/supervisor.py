@@ -31,6 +31,7 @@ from robot_rlaas.deploy.stops import Stops
 DEADMAN_PERIODS, DEADMAN_S = 3, 0.1  # so many, and no sooner than that
 MARGIN_S = (0.005, 0.020)  # how early before its period a target should arrive
 NONSENSE = ("not_finite", "shape", "names", "future", "stale", "jump")  # whoever sends that is not waited for
+SHIFT_SHARE = 0.15  # of the acceleration limit is left over where a period becomes longer by a tick
 FOREIGN_RAD = 0.05  # further than this from the last target, somebody else has moved the arm
 
 
@@ -252,7 +253,7 @@ class Supervisor:
         else:
             self.counts.missed_periods += self._silent
             self._silent, self._streaming = 0, True
-            ticks = self._following()
+            ticks = self._following(wanted)
         self.counts.periods += self._streaming
         self._player.begin(self._safe(wanted, now_s), ticks)
 
@@ -282,11 +283,19 @@ class Supervisor:
             self.journal.note(Event("braked", "deadman", text, "", silent_s, allowed_s, "s"), now_s)
         self._end_stream()
 
-    def _following(self) -> int:
-        """The period's ticks: one more when targets keep coming too close to it; one less, at rest, when too early."""
+    def _following(self, wanted: np.ndarray) -> int:
+        """The period's ticks: one more when targets keep coming too close to it; one less, at rest, when too early.
+
+        Where periods are not equally long, the speed jumps: it waits until the arm is slow, before and after.
+        """
+        assert self._player.targets is not None
         middle = median(self._margins_s) if len(self._margins_s) == self._margins_s.maxlen else MARGIN_S[0]
-        shift = 1 if middle < MARGIN_S[0] else -1 if middle > MARGIN_S[1] and not self._moving else 0
-        if self.leads or not shift:
+        shift = 1 if middle < MARGIN_S[0] else -1 if middle > MARGIN_S[1] else 0
+        slow_rad_s = SHIFT_SHARE * self.envelope.acceleration_rad_s2 * self.tick_s * (self._ticks + 1)
+        coming_rad_s = (wanted - self._player.targets[2]) / self.period_s
+        slow = (np.abs([self.velocity_rad_s, coming_rad_s]) <= slow_rad_s).all()
+        may = slow if shift > 0 else self.at_rest and not self._moving
+        if self.leads or not shift or not may:
             return self._ticks
         self.counts.clock_shifts += 1
         self._margins_s.clear()

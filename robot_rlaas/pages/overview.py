@@ -73,7 +73,7 @@ class Overview:
         report_href: the qualification page, relative to this one.
         learning: the learning curve, in order of time.
         attempts: of the deployment, in order; `violations` counts what the supervisor had to stop.
-        origin: who vouches for the bundle that was deployed, in words.
+        origin: who vouches for the bundle that was deployed, in words; `trusted` is whether that is enough.
         attempts_left: in how many attempts the policy saw what it was not qualified on; None where nobody looked.
         arm: what the attempts ran on, in words: "a virtual arm (ur5e_worn) over ROS 2".
         calibration_svg: a figure of the calibration, an SVG document.
@@ -98,6 +98,7 @@ class Overview:
     attempts: tuple[Attempt, ...] = ()
     violations: int | None = None
     origin: str = ""
+    trusted: bool = True
     attempts_left: int | None = None
     arm: str = "the arm"
     calibration_svg: str | None = None

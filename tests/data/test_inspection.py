@@ -178,6 +178,8 @@ def test_a_truncated_file_costs_its_own_episodes(recorded: Opened, tmp_path: Pat
     assert "take what is whole with 'rlaas demos clean'" in capfd.readouterr().err
     assert main(["demos", "clean", str(path), "--out", str(tmp_path / "whole"), "--no-replay"]) == 0
     assert len(read_dataset(tmp_path / "whole", opened.contract)) == 7
+    assert main(["demos", "clean", str(path), "--out", str(tmp_path / "whole"), "--no-replay"]) == 2
+    assert main(["demos", "inspect", str(path), "--out", str(path)]) == 2
     (path / "meta" / "rlaas.json").unlink()
     assert main(["demos", "inspect", str(path), "--out", str(tmp_path / "out")]) == 2
 

@@ -126,7 +126,8 @@ def test_what_diverged_leaves_the_figures_as_they_were(cell, workcell) -> None:
     of.begin(ONE, reading(workcell, asked))
     of.read(ONE, reading(workcell, asked, (30.0,), 2.0))
     before, now = of.of(0), reading(workcell, asked)
-    of.read(ONE, Reading(*(np.nan * field for field in now[:3]), Pose(*(np.nan * field for field in now.tool))))
+    lost = Pose(np.nan * now.tool.R, np.nan * now.tool.p)
+    of.read(ONE, Reading(np.nan * now.forces_N, np.nan * now.touch_N, np.nan * now.q_rad, lost))
     assert of.of(0) == before
     assert all(np.isfinite(cost).all() for cost in of.costs().values())
 

@@ -58,16 +58,16 @@ def fit_face(log: PressLog) -> Face:
     if len(log.spots) < LEAST_SPOTS:
         message = f"{len(log.spots)} spots were pressed; at least {LEAST_SPOTS} are needed"
         raise InputError(message, fix=PRESS)
-    give = _give(log)
+    give, noise_m2 = _give(log)
     tip_m = np.array([np.mean([rest.tip_m for rest in spot.rests], axis=0) for spot in log.spots]) - log.hole_m
     load_N = np.array([np.mean([rest.force_N[2] for rest in spot.rests]) for spot in log.spots])
     at_m, height_m = tip_m[:, :2], tip_m[:, 2] + give.value * load_N
     axes = np.linalg.svd(at_m - at_m.mean(axis=0))[2]  # along the spots and across
     axes *= np.where(axes[:, 1:] < 0, -1.0, 1.0)
-    fit = _fit(at_m @ axes.T, height_m)
+    fit = _fit(at_m @ axes.T, height_m, noise_m2)
     if np.rad2deg(fit.told(2).half_95) > TOLD_DEG:
         axes = axes[:1]
-        fit = _fit(at_m @ axes.T, height_m)
+        fit = _fit(at_m @ axes.T, height_m, noise_m2)
     slope = _Fit(axes.T @ fit.value[1:], axes.T @ fit.covariance[1:, 1:] @ axes, fit.freedom)
     height = fit.told(0)
     about_x, about_y = slope.told(1, DEG), slope.told(0, DEG)
@@ -83,23 +83,23 @@ def fit_face(log: PressLog) -> Face:
     )
 
 
-def _fit(at_m: np.ndarray, height_m: np.ndarray) -> _Fit:
-    """Height at the origin, and slope along each column of (n, m)."""
+def _fit(at_m: np.ndarray, height_m: np.ndarray, noise_m2: float) -> _Fit:
+    """Height at the origin, and slope along each column of (n, m); no surer than heights with this variance allow."""
     design = np.column_stack([np.ones(len(at_m)), at_m])
     value, *_ = np.linalg.lstsq(design, height_m)
     freedom = len(design) - design.shape[1]
     variance = float(np.sum((height_m - design @ value) ** 2)) / freedom
-    return _Fit(value, variance * np.linalg.inv(design.T @ design), freedom)
+    return _Fit(value, max(variance, noise_m2) * np.linalg.inv(design.T @ design), freedom)
 
 
-def _give(log: PressLog) -> Told:
-    """From the two loads at each spot."""
+def _give(log: PressLog) -> tuple[Told, float]:
+    """From the two loads at each spot; and the variance, by that, of what they say together of the spot's height."""
     more, less = (np.array([[spot.rests[i].tip_m[2], spot.rests[i].force_N[2]] for spot in log.spots]) for i in (0, -1))
     down_m, load_N = (less - more)[:, 0], (more - less)[:, 1]
     value = float(down_m @ load_N / (load_N @ load_N))
     freedom = len(log.spots) - 1
     variance = float(np.sum((down_m - value * load_N) ** 2)) / freedom
-    return Told(value, float(np.sqrt(variance / (load_N @ load_N))), freedom)
+    return Told(value, float(np.sqrt(variance / (load_N @ load_N))), freedom), variance / 4
 
 
 def _friction(log: PressLog, slope: np.ndarray) -> Told | None:
