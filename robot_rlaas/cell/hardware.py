@@ -72,7 +72,7 @@ class HardwareProfile(Spec):
 
 
 class Plant(Spec):
-    """How an individual arm, and where its plate stands, differs from the nominal model. Scales multiply what is nominal.
+    """How an individual arm, and where its plate stands, differs from the nominal model. Scales multiply.
 
     A payload is a point mass that the controller does not know of: its weight is not compensated. `payload_x_m` and so
     on say where it is in the hand's frame, from the middle between the fingertips. Noises are standard deviations of

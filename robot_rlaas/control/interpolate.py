@@ -3,8 +3,8 @@
 A uniform quadratic B-spline over the last three targets. Position and velocity are continuous; the setpoint stays in
 the convex hull of the targets, its speed never exceeds the targets' and its acceleration is their second difference.
 So limits that hold for the targets hold for what the arm receives, and repeating the last target is a smooth stop.
-It costs one and a half periods of lag. Its acceleration is constant within a period and jumps between two, by up to twice
-its limit: jerk, as the third difference of setpoints, is at most the acceleration limit per tick.
+It costs one and a half periods of lag. Its acceleration is constant within a period and jumps between two, by up to
+twice its limit: jerk, as the third difference of setpoints, is at most the acceleration limit per tick.
 """
 
 from typing import Any

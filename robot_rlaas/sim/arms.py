@@ -84,7 +84,8 @@ def _menagerie(reference: str) -> Path:
         return robot.xml(robot.default_model)
     except mujoco_menagerie.MenagerieError as error:
         fix = "fetch it where there is a network (mujoco_menagerie.prefetch), or name the path of a model"
-        raise InputError(f"'{reference}' is not in the cache and cannot be fetched: {error}", fix=fix, key=KEY) from error
+        message = f"'{reference}' is not in the cache and cannot be fetched: {error}"
+        raise InputError(message, fix=fix, key=KEY) from error
 
 
 def _name_flange(spec: mujoco.MjSpec, path: Path) -> None:
