@@ -51,12 +51,9 @@ def build_bundle(
         cell = _same_task(other, cell, policy_dir / "policy.json")
     network = _read(policy_dir / "policy.onnx", "train a policy first: 'rlaas train'")
     policy = OnnxPolicy(policy_dir / "policy.onnx", contract)
-    files = {NETWORK: network, "LICENSE.txt": LICENSE.encode(), **_knowledge(cell, contract)}
-    sources = {"policy.onnx": sha256(network), "policy.json": sha256(_read(policy_dir / "policy.json"))}
-    if report is not None:
-        judged = _judged(Path(report), cell, sha256(network))
-        files |= judged
-        sources |= {name: sha256(content) for name, content in judged.items()}
+    judged = _judged(Path(report), cell, sha256(network)) if report is not None else {}
+    sources = {"policy.onnx": network, "policy.json": _read(policy_dir / "policy.json"), **judged}
+    files = {NETWORK: network, "LICENSE.txt": LICENSE.encode(), **_knowledge(cell, contract), **judged}
     manifest = {
         "format": FORMAT,
         "name": f"{cell.name}-{sha256(network)[:8]}",
@@ -67,7 +64,7 @@ def build_bundle(
         "provenance": description.get("provenance"),
         "parity": _parity(policy_dir / PARITY, policy),
         "versions": _versions(),
-        "sources": sources,
+        "sources": {name: sha256(content) for name, content in sources.items()},
         "files": {name: sha256(content) for name, content in sorted(files.items())},
     }
     files[MANIFEST] = _text(manifest)

@@ -14,7 +14,7 @@ from robot_rlaas.sim.model import Workcell
 MOST = 3  # capsules of one link
 ROUND = 24  # points of a circle: they are moved out, so that the circle lies within the polygon
 NEIGHBOURS_M = 0.03  # capsules so near each other at home are two of one joint, or meant to be so near
-TOOL = "tool/"
+HAND = "tool/hand"
 ELLIPSOID, SPHERE = mujoco.mjtGeom.mjGEOM_ELLIPSOID, mujoco.mjtGeom.mjGEOM_SPHERE
 CAPSULE, CYLINDER = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER
 BOX, MESH = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_MESH
@@ -42,14 +42,15 @@ def capsules_of(cell: CellSpec, workcell: Workcell) -> Capsules:
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     R, p = (of[:, 0] for of in link_frames(chain, np.zeros((1, len(chain.joints)))))
-    link, body, found = list[int](), list[str](), list[_Capsule]()
+    link, body, found, is_tool = list[int](), list[str](), list[_Capsule](), list[bool]()
+    hand = _below(model, model.body(HAND).id)
     for number, joint in _links(model, chain.joints).items():
         geoms = range(model.body_geomadr[number], model.body_geomadr[number] + model.body_geomnum[number])
         fitted = _fitted([(_points(model, data, geom) - p[joint]) @ R[joint] for geom in geoms])
         link += [joint] * len(fitted)
         body += [model.body(number).name] * len(fitted)
+        is_tool += [number in hand] * len(fitted)
         found += fitted
-    is_tool = np.array([name.startswith(TOOL) or name == "part" for name in body])
     capsules = Capsules(
         link=np.array(link),
         start_m=np.array([one.start for one in found]),
@@ -57,7 +58,7 @@ def capsules_of(cell: CellSpec, workcell: Workcell) -> Capsules:
         radius_m=np.array([one.radius for one in found]),
         body=tuple(body),
         pairs=np.zeros((0, 2), int),
-        above_table=(np.array(link) > 0) & ~is_tool,
+        above_table=(np.array(link) > 0) & ~np.array(is_tool),
         table_m=cell.task.table_mm / 1000,
     )
     return capsules._replace(pairs=_pairs(capsules, chain, np.deg2rad(np.array(cell.robot.home_deg))))
@@ -74,6 +75,15 @@ def _links(model: mujoco.MjModel, joints: tuple[str, ...]) -> dict[int, int]:
         if model.body_rootid[body] == root:
             links[body] = number.get(body, links.get(int(model.body_parentid[body]), -1))
     return links
+
+
+def _below(model: mujoco.MjModel, root: int) -> set[int]:
+    """A body and all that hangs on it."""
+    found = {root}
+    for body in range(root + 1, model.nbody):
+        if int(model.body_parentid[body]) in found:
+            found.add(body)
+    return found
 
 
 def _points(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> np.ndarray:

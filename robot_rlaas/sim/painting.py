@@ -1,4 +1,8 @@
-"""Pictures of many simulations for a cell's cameras, drawn offscreen with EGL."""
+"""Pictures of many simulations for a cell's cameras, drawn offscreen with EGL.
+
+Edges are not smoothed: drawn twice as fine and shrunk, a picture takes twice as long, and where the plate lies can be
+read off it only 2 to 10 % better.
+"""
 
 import copy
 import os

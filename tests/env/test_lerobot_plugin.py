@@ -98,7 +98,7 @@ def test_features_and_rate_are_the_contracts(cell) -> None:
 
 def test_what_is_trained_on_demonstrations_fits_the_cell(cell) -> None:
     """`lerobot-train` reads the policy's inputs from the dataset, `lerobot-eval` feeds it what the cell has."""
-    demonstrated = dataset_to_policy_features(features(contract_of(cell)))
+    demonstrated = dataset_to_policy_features(features(contract_of(cell), (), {}))
     assert demonstrated == env_to_policy_features(RlaasEnvConfig(CELL))
 
 

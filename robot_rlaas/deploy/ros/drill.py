@@ -12,22 +12,19 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, NamedTuple
 
 import numpy as np
-import rclpy
 from geometry_msgs.msg import WrenchStamped
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
-from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import deserialize_message, serialize_message
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
@@ -38,12 +35,13 @@ from robot_rlaas.bundle.contents import NETWORK
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.faults import Fault, Injector, Link
 from robot_rlaas.deploy.plan import Process, Station, plan
-from robot_rlaas.deploy.ros.process import LATCHED, MOST_URGENT, RELIABLE, every, hurry, light_executor, stamp_ns
+from robot_rlaas.deploy.ros.panel import Panel, on_domain
+from robot_rlaas.deploy.ros.process import RELIABLE, every, stamp_ns
 from robot_rlaas.deploy.run import started
 
 STILL_RAD_S, STILL_S = 0.03, 0.10  # at rest: no joint faster, for so long
 MOVING_RAD_S, FAST_RAD_S = 0.10, 0.35
-START_S, READY_S, AFTER_S = 40.0, 30.0, 0.3
+READY_S, AFTER_S = 30.0, 0.3
 PHASE_S = 0.2  # a fault begins at random within so long after the arm was seen moving
 UNLIMITED = resource.RLIM_INFINITY, resource.RLIM_INFINITY
 TORQUE_Nm = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)  # of a UR5e, by its ROS description; its driver reports currents
@@ -73,55 +71,30 @@ class Told(NamedTuple):
     ok: bool
 
 
-class Drill:
+class Drill(Panel):
     """One deployment on a virtual arm with a node of this process between its nodes. Use `drill` to get one."""
 
-    def __init__(self, bundle: Bundle, running: dict[str, Popen[bytes]], station: Station, seed: int) -> None:
+    def __init__(self, running: dict[str, Popen[bytes]], station: Station, seed: int) -> None:
+        super().__init__("drill", (names.SUPERVISOR, names.POLICY, names.SCORE))
         self._running, self._limits = running, station.limits.envelope
         self._order = [station.profile.joints.index(name) for name in station.chain.joints]
         self._rng = np.random.default_rng(seed)
         self._injector = Injector(np.random.default_rng(self._rng.integers(2**32)))
-        self._states: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self._states: deque[tuple[float, np.ndarray, np.ndarray]] = deque(maxlen=2000)
         self._events: list[tuple[float, str]] = []
-        self._heard: dict[str, dict[str, Any]] = {}
         self._waiting: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._number = itertools.count()
-        self._node, self._executor = Node("drill"), light_executor()
-        self._executor.add_node(self._node)
         self._links(station)
-        for topic in (names.SUPERVISOR, names.WATCHDOG, names.POLICY, names.SCORE):
-            self._node.create_subscription(String, topic, self._keep(topic), LATCHED)
-        self._node.create_subscription(String, names.EVENTS, self._note, RELIABLE)
-        every(self._node, 0.005, self._release)
-
-    def close(self) -> None:
-        """Leave ROS."""
-        self._executor.remove_node(self._node)
-        self._node.destroy_node()
-
-    def start(self) -> None:
-        """Configure and activate the policy, as the conductor does, and wait until the arm moves."""
-        deadline = time.monotonic() + START_S
-        while not self.transition(Transition.TRANSITION_CONFIGURE):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the policy is not configured: {self._heard.get(names.POLICY)}")
-            self.spin(0.5)
-        self.transition(Transition.TRANSITION_ACTIVATE)
-
-    def transition(self, number: int) -> bool:
-        """One step of the policy's lifecycle -> whether it was made."""
-        request = ChangeState.Request(transition=Transition(id=number))
-        return self._call(ChangeState, f"{names.POLICY_NODE}/change_state", request).success
+        self.node.create_subscription(String, names.EVENTS, self._note, RELIABLE)
+        every(self.node, 0.005, self._release)
 
     def refuses(self, fault: str, word: str) -> Told:
         """Try to configure a policy that must not run: it says why, with this word, and the arm stands."""
         refused = not self.transition(Transition.TRANSITION_CONFIGURE)
-        deadline = time.monotonic() + START_S
-        while not self._states and time.monotonic() < deadline:
-            self.spin(0.1)
+        self.until(lambda: bool(self._states), "the arm says nothing")
         begin_s = time.time()
         self.spin(1.0)
-        problem = str(self._heard.get(names.POLICY, {}).get("problem", ""))
+        problem = str(self.heard.get(names.POLICY, {}).get("problem", ""))
         told = self._judge(Fault(fault, (), stops=True), begin_s)
         return told._replace(causes=(problem,), ok=told.ok and refused and word in problem)
 
@@ -148,13 +121,7 @@ class Drill:
         """What somebody does who has seen to the cause."""
         self.spin(0.3)
         for service in (names.WATCHDOG_RESET, names.RESET):
-            self._call(Trigger, service, Trigger.Request())
-
-    def spin(self, seconds: float) -> None:
-        """Hand messages on for so long."""
-        end_s = time.monotonic() + seconds
-        while (left_s := end_s - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=min(left_s, 0.05))
+            self.call(Trigger, service, Trigger.Request())
 
     @property
     def _alive(self) -> bool:
@@ -170,8 +137,8 @@ class Drill:
             (names.SETPOINTS, Float64MultiArray, reliable, (Link.SETPOINTS,)),
             (topics.command, Float64MultiArray, reliable, (Link.COMMAND,)),
         ):
-            outs = {link: self._node.create_publisher(kind, _beyond(link), qos).publish for link in links}
-            self._node.create_subscription(kind, source, self._hand_on(kind, outs), qos, raw=True)
+            outs = {link: self.node.create_publisher(kind, _beyond(link), qos).publish for link in links}
+            self.node.create_subscription(kind, source, self._hand_on(kind, outs), qos, raw=True)
 
     def _hand_on(self, kind: Any, outs: dict[Link, Callable[[Any], None]]) -> Callable[[Any], None]:
         def take(raw: Any) -> None:
@@ -198,27 +165,19 @@ class Drill:
         stamp_s = stamp_ns(message.header.stamp) * 1e-9
         order = self._order
         self._states.append((stamp_s, np.array(message.position)[order], np.array(message.velocity)[order]))
-        if len(self._states) > 2000:
-            del self._states[:1000]
-
-    def _keep(self, topic: str) -> Callable[[String], None]:
-        return lambda message: self._heard.update({topic: json.loads(message.data)})
 
     def _note(self, message: String) -> None:
         event = json.loads(message.data)
         self._events.append((event["last_s"], event["cause"]))
 
     def _until_moving(self, speed_rad_s: float) -> None:
-        deadline = time.monotonic() + READY_S
-        while True:
-            self.spin(0.02)
-            recent = [v for t, _, v in self._states[-8:] if time.time() - t < 0.15]
-            supervisor = self._heard.get(names.SUPERVISOR, {})
+        def moving() -> bool:
+            recent = [v for t, _, v in list(self._states)[-8:] if time.time() - t < 0.15]
+            supervisor = self.heard.get(names.SUPERVISOR, {})
             free = not supervisor.get("latched") and not supervisor.get("held")
-            if free and len(recent) > 3 and np.abs(recent).max(axis=1).min() > speed_rad_s:
-                return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the arm does not move: {supervisor.get('why')}, {self._heard.get(names.POLICY)}")
+            return free and len(recent) > 3 and bool(np.abs(recent).max(axis=1).min() > speed_rad_s)
+
+        self.until(moving, "the arm does not move", READY_S)
 
     def _begin(self, fault: Fault) -> None:
         if fault.links:
@@ -251,28 +210,13 @@ class Drill:
             float((np.abs(v) / envelope.speed_rad_s).max()),
             float(change.max()),
             float(np.maximum(np.maximum(envelope.lower_rad - q, q - envelope.upper_rad), 0.0).max()),
-            bool(self._heard.get(names.SCORE, {}).get("current", {}).get("keep_out")),
+            bool(self.heard.get(names.SCORE, {}).get("current", {}).get("keep_out")),
             ok=False,
         )
         named = not fault.causes or bool(set(fault.causes) & set(causes))
         stopped = not fault.stops or (told.stop_s is not None and told.stop_s <= fault.within_s)
         kept = told.speed_share <= 1.0 and told.out_of_range_rad <= 1e-3 and not told.keep_out
         return told._replace(ok=named and stopped and kept)
-
-    def _call(self, kind: Any, service: str, request: Any) -> Any:
-        client = self._node.create_client(kind, service)
-        deadline = time.monotonic() + START_S
-        while not client.service_is_ready():
-            self.spin(0.05)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"nobody offers {service}")
-        future = client.call_async(request)
-        while not future.done():
-            self.spin(0.05)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no answer from {service}")
-        self._node.destroy_client(client)
-        return future.result()
 
 
 def _came_to_rest(t: np.ndarray, speed: np.ndarray) -> float | None:
@@ -322,28 +266,12 @@ def drill(bundle: Bundle, out: Path, *, seed: int, domain_id: int, plant: str = 
     planned = plan(bundle, out, attempts=10**6, arm="virtual", plant=plant, seed=seed, domain_id=domain_id)
     processes = [_remapped(process, station) for process in planned if process.name != "conductor"]
     next(p for p in processes if p.name == "supervisor").params["arm"]["torque_Nm"] = list(TORQUE_Nm)
-    with ExitStack() as stack:
-        running = stack.enter_context(started(processes, out))
-        own = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(domain_id)}
-        before = {name: os.environ.get(name) for name in own}
-        stack.callback(_environ, before)
-        _environ(own)
-        if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            stack.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
-            hurry(MOST_URGENT)  # it stands between the nodes
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        stack.callback(rclpy.try_shutdown)
-        one = Drill(bundle, running, station, seed)
-        stack.callback(one.close)
-        yield one
-
-
-def _environ(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    with started(processes, out) as running, on_domain(domain_id):
+        one = Drill(running, station, seed)
+        try:
+            yield one
+        finally:
+            one.close()
 
 
 def survive_all(
