@@ -246,6 +246,7 @@ def test_a_label_is_put_right_with_a_reason(recorded: Opened, tmp_path: Path) ->
         edit.relabel(recorded, [30], True, "")
 
 
+@pytest.mark.timeout(600)  # lerobot-train takes long to start
 @pytest.mark.filterwarnings("ignore")
 def test_plain_lerobot_trains_on_it(recorded: Opened, tmp_path: Path) -> None:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset

@@ -74,7 +74,7 @@ class Panel:
         return self.call(ChangeState, f"{names.POLICY_NODE}/change_state", request).success
 
     def start(self) -> None:
-        """Configure and activate the policy, as the conductor does: it may take a moment until all sensors are there."""
+        """Configure and activate the policy, as the conductor does; sensors may take a moment."""
         deadline = time.monotonic() + START_S
         while not self.transition(Transition.TRANSITION_CONFIGURE):
             if time.monotonic() > deadline:

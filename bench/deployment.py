@@ -1,0 +1,344 @@
+"""How a deployment holds out: under faults, hostile commands and high rates, and over hundreds of cycles."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+from scipy.stats import binom
+from std_msgs.msg import Float64MultiArray
+
+from bench.measurements import CELL, Figure, Quiet, at_least, at_most
+from robot_rlaas import pipeline, qualification
+from robot_rlaas.bundle import Bundle, Trust, build_bundle, load_bundle
+from robot_rlaas.cell.hardware import load_hardware
+from robot_rlaas.cell.spec import CellSpec, load_cell
+from robot_rlaas.control.capsules import axes_of, distances
+from robot_rlaas.control.interpolate import setpoint
+from robot_rlaas.control.kinematics import tool_pose
+from robot_rlaas.control.safety import filter_target, inside_keep_out, tool_corners, zone_use
+from robot_rlaas.deploy.counts import Counts
+from robot_rlaas.deploy.events import Journal
+from robot_rlaas.deploy.fault_list import FAULTS
+from robot_rlaas.deploy.limited import Limiter
+from robot_rlaas.deploy.plan import Process, environment, plan
+from robot_rlaas.deploy.ros.drill import Told, line, survive_all, tampered
+from robot_rlaas.deploy.ros.panel import Panel, on_domain
+from robot_rlaas.deploy.ros.process import RELIABLE
+from robot_rlaas.deploy.run import deploy, started
+from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.learn.recipe import load_recipe
+from robot_rlaas.qualify.claims import Plan
+from robot_rlaas.sim.capsules import capsules_of
+from robot_rlaas.sim.model import build
+
+ANYBODY = Trust((), allow_unsigned=True)
+DOMAIN = 96
+COMMANDS, RESTART = 1_000_000, 2_000  # of the fuzz; after so many it begins anew at home
+LATENCY_S, RATES_HZ = 60.0, (100, 200)
+CYCLES = 200
+ZONE = {"name": "hands", "center_mm": [380, -180, 200], "size_mm": [200, 200, 400], "speed_mm_s": 150}
+
+
+def fault_matrix() -> dict[str, Figure]:
+    """Every fault of the list, one after the other, on a virtual arm: does it stop, does it say why?"""
+    with TemporaryDirectory() as folder:
+        bundle = _bundle(Path(folder), "smoke")
+        told = [tampered(bundle, Path(folder) / "drill", seed=0, domain_id=DOMAIN)]
+        print(f"  {line(told[0])}", flush=True)
+        told += survive_all(
+            bundle,
+            FAULTS,
+            Path(folder) / "drill",
+            seed=0,
+            domain_id=DOMAIN,
+            tell=lambda text: print(f"  {text}", flush=True),
+        )
+    return _matrix(told)
+
+
+def _matrix(told: list[Told]) -> dict[str, Figure]:
+    must = {fault.name for fault in FAULTS if fault.stops and fault.within_s <= 0.2}
+    stops_s = [one.stop_s for one in told if one.fault in must and one.stop_s is not None]
+    p50, p95, worst = np.percentile(stops_s, [50, 95, 100]) * 1e3
+    return {
+        "fault_matrix/faults": at_least(len(told), "1", 40),
+        "fault_matrix/survived": at_least(sum(one.ok for one in told), "1", len(told)),
+        "fault_matrix/stop_p50": Figure(p50, "ms", None, None),
+        "fault_matrix/stop_p95": Figure(p95, "ms", None, None),
+        "fault_matrix/stop_max": at_most(worst, "ms", 200),
+        "fault_matrix/speed": at_most(100 * max(one.speed_share for one in told), "%", 100),
+        "fault_matrix/out_of_range": at_most(max(one.out_of_range_rad for one in told), "rad", 0.001),
+        "fault_matrix/keep_out": at_most(sum(one.keep_out for one in told), "1", 0),
+    }
+
+
+def safety_fuzz() -> dict[str, Figure]:
+    """Adversarial commands through what stands between a policy and the arm: does any target leave the limits?"""
+    cell = _with_zone(load_cell(CELL))
+    workcell, rng = build(cell), np.random.default_rng(0)
+    capsules = capsules_of(cell, workcell)
+    chain, envelope = workcell.chain, workcell.envelope
+    limiter = Limiter(chain, envelope, cell.period_s, capsules, Counts(chain.joints), Journal())
+    home, outside, filter_s, all_s = np.deg2rad(np.array(cell.robot.home_deg)), 0, [], []
+    for done in range(0, COMMANDS, RESTART):
+        wishes, path = _Adversary(rng, envelope, cell.period_s), [home, home]
+        for i in range(RESTART):
+            last, step = path[-1], path[-1] - path[-2]
+            wanted = wishes.next(last, step)
+            start = time.perf_counter()
+            with np.errstate(all="ignore"):
+                target, _ = limiter.safe(last, step, wanted, False, 0.0)
+            all_s.append(time.perf_counter() - start)
+            if i % 20 == 0:
+                start = time.perf_counter()
+                filter_target(chain, envelope, cell.period_s, last[None], step[None], wanted[None], jacobian=False)
+                filter_s.append(time.perf_counter() - start)
+            path.append(target)
+        outside += _outside(np.array(path), cell.period_s, chain, envelope, capsules)
+        if done % (50 * RESTART) == 0:
+            print(f"  {done + RESTART:,} commands, {outside} outside", flush=True)
+    return {
+        "safety_fuzz/commands": at_least(len(all_s), "1", COMMANDS),
+        "safety_fuzz/outside": at_most(outside, "1", 0),
+        "safety_fuzz/filter": at_most(1e6 * float(np.median(filter_s)), "us", 150),
+        "safety_fuzz/filter_p99": Figure(1e6 * float(np.percentile(filter_s, 99)), "us", None, None),
+        "safety_fuzz/with_clearance": Figure(1e6 * float(np.median(all_s)), "us", None, None),
+        "safety_fuzz/with_clearance_p99": Figure(1e6 * float(np.percentile(all_s, 99)), "us", None, None),
+    }
+
+
+class _Adversary:
+    """Wishes of every kind, some for a while: plausible ones as fast as they can be, and nonsense."""
+
+    def __init__(self, rng: np.random.Generator, envelope: Any, period_s: float) -> None:
+        self._rng, self._envelope, self._step = rng, envelope, envelope.speed_rad_s * period_s
+        self._left, self._kind, self._direction = 0, 0, np.zeros(len(self._step))
+
+    def next(self, last: np.ndarray, step: np.ndarray) -> np.ndarray:
+        rng, low, high = self._rng, self._envelope.lower_rad, self._envelope.upper_rad
+        if self._left == 0:
+            self._left, self._kind = int(rng.integers(1, 60)), int(rng.integers(9))
+            self._direction = rng.uniform(-1.5, 1.5, len(last)) * self._step * (rng.random(len(last)) < 0.7)
+        self._left -= 1
+        nonsense = rng.choice([np.nan, np.inf, -np.inf, 1e308, -1e308, 5e-324, 0.0], len(last))
+        return (
+            lambda: last + self._direction,
+            lambda: last + self._direction,
+            lambda: last - step * 3,
+            lambda: last + self._direction * (-1) ** self._left,
+            lambda: np.where(self._direction > 0, high, low),
+            lambda: np.where(self._direction > 0, high + 1, low - 1),
+            lambda: last + rng.normal(0, 1, len(last)) * self._step,
+            lambda: np.where(rng.random(len(last)) < 0.5, nonsense, last + self._direction),
+            lambda: rng.uniform(2 * low, 2 * high),
+        )[self._kind]()
+
+
+def _outside(path: np.ndarray, period_s: float, chain: Any, envelope: Any, capsules: Any) -> int:
+    """How many targets of a path, or setpoints between them, break a limit."""
+    step, tiny = np.diff(path, axis=0), 1e-9
+    wrong = (path < envelope.lower_rad - tiny).any(1) | (path > envelope.upper_rad + tiny).any(1)
+    wrong[1:] |= (np.abs(step) > envelope.speed_rad_s * period_s + tiny).any(1)
+    wrong[2:] |= (np.abs(np.diff(step, axis=0)) > envelope.acceleration_rad_s2 * period_s**2 + tiny).any(1)
+    between = np.concatenate([setpoint((path[:-2], path[1:-1], path[2:]), u) for u in (0.25, 0.5, 0.75, 1.0)])
+    tools = tool_pose(chain, between)
+    wrong[2:] |= inside_keep_out(envelope, tools).reshape(4, -1).any(0)
+    corners = tool_corners(envelope, tool_pose(chain, path))
+    wrong[1:] |= zone_use(envelope, corners[:-1], corners[1:], period_s) > 1.0
+    near = distances(capsules, axes_of(capsules, chain, path[::10]), envelope.keep_out_min_m, envelope.keep_out_max_m)
+    return int(wrong.sum() + (near.min(axis=1) <= 0).sum())
+
+
+def _with_zone(cell: CellSpec) -> CellSpec:
+    content = cell.model_dump()
+    content["requirements"] |= {
+        "speed_zones": {"zones": [ZONE], "rate": 0.01},
+        "joint_margin": {"margin_deg": 5, "rate": 0.01},
+    }
+    return CellSpec.model_validate(content)
+
+
+def ros_latency() -> dict[str, Figure]:
+    """From a joint state's stamp to the command that answers it, beside a bare node that answers at once."""
+    figures = {}
+    for rate in RATES_HZ:
+        with TemporaryDirectory() as folder:
+            ours, bare, missed = _latency(Path(folder), rate)
+        for name, one in (("ours", ours), ("bare", bare)):
+            for key, value in one._asdict().items():
+                figures[f"ros_latency/{rate}_hz/{name}_{key}"] = Figure(value, "ms", None, None)
+        name = f"ros_latency/{rate}_hz/ours_p99"
+        figures[name] = at_most(ours.p99, "ms", bare.p99 + 2)
+        figures[f"ros_latency/{rate}_hz/missed_periods"] = Figure(missed, "1", None, None)
+    return figures
+
+
+class _Times(NamedTuple):
+    """Milliseconds: latency, and how far the time between two commands is from a period."""
+
+    p50: float
+    p99: float
+    max: float
+    jitter_p50: float
+    jitter_p99: float
+    jitter_max: float
+
+
+def _latency(folder: Path, rate: int) -> tuple[_Times, _Times, int]:
+    bundle = load_bundle(_quick_bundle(folder, rate), ANYBODY)
+    out, topics = folder / "out", load_hardware(bundle.cell.robot.hardware).topics
+    planned = plan(bundle, out, attempts=10**6, arm="virtual", plant="ur5e_worn", seed=0, domain_id=DOMAIN)
+    echo = {"topic": topics.joint_states, "out": "/echo"}
+    processes = [p for p in planned if p.name not in ("conductor", "recorder")]
+    processes.append(Process("echo", "bench.echo_node", echo, environment(DOMAIN)))
+    with started(processes, out), on_domain(DOMAIN):
+        probe = _Probe(topics.command)
+        probe.start()
+        probe.spin(5.0)
+        probe.begin()
+        probe.spin(LATENCY_S)
+        result = probe.times(rate)
+        probe.close()
+    return *result, json.loads((out / "supervisor.json").read_text())["missed_periods"]
+
+
+class _Probe(Panel):
+    """Hears the commands and the echoes, and when each came."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__("probe")
+        self._commands, self._echoes = list[float](), list[tuple[float, float]]()
+        self.node.create_subscription(Float64MultiArray, command, self._command, RELIABLE)
+        self.node.create_subscription(Float64MultiArray, "/echo", self._echo, RELIABLE)
+
+    def begin(self) -> None:
+        self._commands.clear()
+        self._echoes.clear()
+
+    def times(self, rate: int) -> tuple[_Times, _Times]:
+        """Of the commands and of the echoes. Every joint state is answered by the first command after it."""
+        stamps, echoed = (np.array(column) for column in zip(*self._echoes))
+        commands = np.array(self._commands)
+        answered = commands[np.minimum(np.searchsorted(commands, stamps), len(commands) - 1)]
+        last = stamps < commands[-1]
+        return self._told(answered[last] - stamps[last], commands, rate), self._told(echoed - stamps, echoed, rate)
+
+    def _told(self, latency_s: np.ndarray, at_s: np.ndarray, rate: int) -> _Times:
+        jitter_s = np.abs(np.diff(at_s) - 1 / rate)
+        return _Times(*(1e3 * np.percentile(x, q) for x in (latency_s, jitter_s) for q in (50, 99, 100)))
+
+    def _command(self, message: Float64MultiArray) -> None:
+        self._commands.append(time.time())
+
+    def _echo(self, message: Float64MultiArray) -> None:
+        self._echoes.append((message.data[0], time.time()))
+
+
+def long_run() -> dict[str, Figure]:
+    """Hundreds of cycles of a trained policy on the virtual arm: as good as qualified, no violation, flat memory."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        bundle = _bundle(out, "default", qualified=True)
+        assert bundle.report is not None
+        memory = _Memory(out / "deployment")
+        deployed = deploy(bundle.path, out / "deployment", trust=ANYBODY, attempts=CYCLES, on_event=memory.look)
+    lower = bundle.report["success"]["lower_95"]
+    figures = {
+        "long_run/cycles": at_least(len(deployed.attempts), "1", CYCLES),
+        "long_run/successes": at_least(deployed.successes, "1", float(binom.ppf(0.025, CYCLES, lower))),
+        "long_run/violations": at_most(deployed.violations, "1", 0),
+        "long_run/missed_periods": Figure(deployed.supervisor["missed_periods"], "1", None, None),
+    }
+    for name, growth_MB in memory.growth_MB().items():
+        figures[f"long_run/memory_growth/{name}"] = at_most(growth_MB, "MB", 5)
+    return figures
+
+
+class _Memory:
+    """The memory of a deployment's processes, looked at after every attempt."""
+
+    def __init__(self, out: Path) -> None:
+        self._params, self._seen = str(out / "params"), dict[str, list[float]]()
+
+    def look(self, event: str) -> None:
+        if "attempt" not in event:
+            return
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_text().split("\0") if entry.name.isdigit() else []
+                file = next((Path(word) for word in words if word.startswith(self._params)), None)
+                if file is not None:
+                    pages = int((entry / "statm").read_text().split()[1])
+                    self._seen.setdefault(file.stem, []).append(pages * 4096 / 1e6)
+            except OSError:
+                continue
+
+    def growth_MB(self) -> dict[str, float]:
+        """From the second quarter of the run to the last one: what is loaded late is in neither."""
+        quarters = {name: np.array_split(np.array(seen), 4) for name, seen in self._seen.items() if len(seen) >= 8}
+        return {name: float(np.median(parts[3]) - np.median(parts[1])) for name, parts in quarters.items()}
+
+
+def _bundle(folder: Path, recipe: str, qualified: bool = False) -> Bundle:
+    """Trained by a recipe, seed 0, and, if asked for, with its report."""
+    watch, made = Quiet(), load_recipe(recipe)
+    pipeline.demonstrate(CELL, made, 0, folder / "demonstrations", watch)
+    pipeline.train(CELL, folder / "demonstrations", made, 0, "cpu", folder / "policy", watch)
+    report = folder / "qualification" / "report.json" if qualified else None
+    if report is not None:
+        qualification.qualify(CELL, folder / "policy", 0, Plan(1000, sequential=False), report.parent, watch)
+    return load_bundle(build_bundle(folder / "policy", report, folder / "bundle"), ANYBODY)
+
+
+def _quick_bundle(folder: Path, rate: int) -> Path:
+    """A policy of the usual size that asks for no motion, in a cell at another rate: what its answers say is no matter."""
+    profile = load_hardware("ur5e").model_copy(update={"state_rate_hz": rate, "command_rate_hz": rate})
+    (folder / "fast.yaml").write_text(yaml.safe_dump(profile.model_dump(mode="json")))
+    content = load_cell(CELL).model_dump()
+    content["robot"]["hardware"] = str(folder / "fast.yaml")
+    content["control"] |= {"rate_hz": rate, "step_mm": 6 * 20 / rate, "step_deg": 2 * 20 / rate}
+    cell = CellSpec.model_validate(content)
+    size = insertion.contract(cell).observation_size
+    (folder / "policy").mkdir()
+    (folder / "policy" / "policy.onnx").write_bytes(_network([size, 256, 256, 4]))
+    description = {
+        "format": 1,
+        "contract": insertion.contract(cell).to_json(),
+        "cell": cell.model_dump(mode="json"),
+        "cell_hash": cell.hash,
+    }
+    (folder / "policy" / "policy.json").write_text(json.dumps(description))
+    return build_bundle(folder / "policy", None, folder / "bundle")
+
+
+def _network(sizes: list[int]) -> bytes:
+    """Layers of random weights, and zero in the end."""
+    rng, nodes, weights, value = np.random.default_rng(0), [], [], "observation"
+    for i, (a, b) in enumerate(zip(sizes, sizes[1:])):
+        last = i == len(sizes) - 2
+        weights.append(numpy_helper.from_array((rng.normal(size=(a, b)) * (not last)).astype(np.float32), f"W{i}"))
+        nodes.append(helper.make_node("MatMul", [value, f"W{i}"], ["action" if last else f"h{i}"]))
+        value = f"h{i}"
+        if not last:
+            nodes.append(helper.make_node("Tanh", [value], [f"t{i}"]))
+            value = f"t{i}"
+    ends = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", s])
+        for n, s in zip(("observation", "action"), (sizes[0], sizes[-1]))
+    ]
+    graph = helper.make_graph(nodes, "nothing", ends[:1], ends[1:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+MEASUREMENTS: dict[str, Callable[[], dict[str, Figure]]] = {
+    "fault_matrix": fault_matrix,
+    "safety_fuzz": safety_fuzz,
+    "ros_latency": ros_latency,
+    "long_run": long_run,
+}
