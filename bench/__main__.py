@@ -13,10 +13,12 @@ from bench import (
     calibration_drives,
     calibration_plants,
     demonstrations,
+    deployment,
     interfaces,
     measurements,
     recording,
     rendering,
+    safety_fuzz,
     simulation,
     statistics,
     warp,
@@ -41,6 +43,8 @@ MEASUREMENTS = {
         rendering,
         warp,
         bundles,
+        safety_fuzz,
+        deployment,
     )
     for name, measure in part.MEASUREMENTS.items()
 }

@@ -43,9 +43,13 @@ class Clearance:
         way = np.array(path)
         if (np.abs(way - self._looked_at) @ self._reach_m < self._room_m).all():
             return None  # nothing can have come near since the last look
-        found = self._distances(np.concatenate([last[None], self._strides(last, way)])) - MARGIN_M
-        least = found[1:].min(axis=0)
-        self._looked_at, self._room_m = last, float(found[0].min())
+        corners = np.concatenate([last[None], way])
+        found = self._distances(corners) - MARGIN_M
+        room_m, moved_m = found.min(axis=1), np.abs(np.diff(corners, axis=0)) @ self._reach_m
+        self._looked_at, self._room_m = last, float(room_m[0])
+        if (np.minimum(room_m[:-1], room_m[1:]) > moved_m / 2).all():
+            return None  # nor between the corners
+        least = (self._distances(_strides(corners, moved_m)) - MARGIN_M).min(axis=0)
         wrong = (least < 0) & (least < found[0] - 1e-9)
         if not wrong.any():
             return None
@@ -53,13 +57,6 @@ class Clearance:
         text = f"{' would come too near to '.join(self._who[worst])}"
         cause = "keep_out" if "box" in self._who[worst][1] else "collision"
         return Event("blocked", cause, text, "", float(least[worst]) + MARGIN_M, MARGIN_M, "m")
-
-    def _strides(self, last: np.ndarray, way: np.ndarray) -> np.ndarray:
-        """Postures (n, k) along a way, (m, k), that begins at the last target."""
-        before = np.concatenate([last[None], way[:-1]])
-        counts = np.ceil(np.abs(way - before) @ self._reach_m / STRIDE_M).astype(int)
-        steps = [b + np.linspace(0, 1, max(n, 1) + 1)[1:, None] * (w - b) for b, w, n in zip(before, way, counts)]
-        return np.concatenate(steps)
 
     def _distances(self, q_rad: np.ndarray) -> np.ndarray:
         """Of all that could meet, (n, d), m."""
@@ -72,6 +69,13 @@ class Clearance:
         if self._capsules is not None:
             found.append(distances(self._capsules, axes_of(self._capsules, self._chain, q_rad), low, high))
         return np.concatenate(found, axis=1)
+
+
+def _strides(corners: np.ndarray, moved_m: np.ndarray) -> np.ndarray:
+    """Postures (n, k) along a way with these corners (m + 1, k), between which nothing moves further than (m,)."""
+    counts = np.maximum(np.ceil(moved_m / STRIDE_M), 1).astype(int)
+    ends = zip(corners[:-1], corners[1:], counts)
+    return np.concatenate([a + np.linspace(0, 1, n + 1)[1:, None] * (b - a) for a, b, n in ends])
 
 
 def _reach(chain: SerialChain, envelope: Envelope, capsules: Capsules | None) -> np.ndarray:
