@@ -158,7 +158,7 @@ class Control(Spec):
         joint_speed_rad_s, joint_acceleration_rad_s2: limits; where the hardware profile's are lower, those count.
     """
 
-    rate_hz: Annotated[float, Field(gt=0, le=100)]
+    rate_hz: Annotated[float, Field(gt=0, le=200)]
     step_mm: PositiveFloat
     step_deg: PositiveFloat
     leash_mm: PositiveFloat
