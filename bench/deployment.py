@@ -6,19 +6,21 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 from scipy.stats import binom
 from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
 
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
 from robot_rlaas import pipeline, qualification
 from robot_rlaas.bundle import Bundle, Trust, build_bundle, load_bundle
 from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.spec import CellSpec, load_cell
+from robot_rlaas.deploy import names
 from robot_rlaas.deploy.fault_list import FAULTS
 from robot_rlaas.deploy.plan import Process, environment, plan
 from robot_rlaas.deploy.ros.drill import Told, line, survive_all, tampered
@@ -26,19 +28,21 @@ from robot_rlaas.deploy.ros.panel import Panel, on_domain
 from robot_rlaas.deploy.ros.process import RELIABLE
 from robot_rlaas.deploy.run import deploy, started
 from robot_rlaas.env.insertion import task as insertion
-from robot_rlaas.learn.recipe import load_recipe
+from robot_rlaas.learn.recipe import Recipe, load_recipe
 from robot_rlaas.qualify.claims import Plan
 
 ANYBODY = Trust((), allow_unsigned=True)
 DOMAIN = 96
 LATENCY_S, RATES_HZ = 60.0, (100, 200)
 CYCLES = 200
+QUICK_STEPS = 100_000  # of training: the arm has to move sensibly, not perfectly
 
 
 def fault_matrix() -> dict[str, Figure]:
     """Every fault of the list, one after the other, on a virtual arm: does it stop, does it say why?"""
     with TemporaryDirectory() as folder:
-        bundle = _bundle(Path(folder), "smoke")
+        recipe = load_recipe("default").model_copy(update={"budget_steps": QUICK_STEPS})
+        bundle = _bundle(Path(folder), recipe)
         told = [tampered(bundle, Path(folder) / "drill", seed=0, domain_id=DOMAIN)]
         _tell(line(told[0]))
         told += survive_all(bundle, FAULTS, Path(folder) / "drill", seed=0, domain_id=DOMAIN, tell=_tell)
@@ -66,16 +70,16 @@ def _matrix(told: list[Told]) -> dict[str, Figure]:
 
 
 def ros_latency() -> dict[str, Figure]:
-    """From a joint state's stamp to the command that answers it, beside a bare node that answers at once."""
+    """From a joint state's stamp to what answers it, beside a bare node that answers at once."""
     figures = {}
     for rate in RATES_HZ:
         with TemporaryDirectory() as folder:
-            ours, bare, missed = _latency(Path(folder), rate)
-        for name, one in (("ours", ours), ("bare", bare)):
+            times, missed = _latency(Path(folder), rate)
+        for name, one in times.items():
             for key, value in one._asdict().items():
                 figures[f"ros_latency/{rate}_hz/{name}_{key}"] = Figure(value, "ms", None, None)
-        name = f"ros_latency/{rate}_hz/ours_p99"
-        figures[name] = at_most(ours.p99, "ms", bare.p99 + 2)
+        name = f"ros_latency/{rate}_hz/supervisor_p99"
+        figures[name] = at_most(times["supervisor"].p99, "ms", times["bare"].p99 + 2)
         figures[f"ros_latency/{rate}_hz/missed_periods"] = Figure(missed, "1", None, None)
     return figures
 
@@ -91,7 +95,8 @@ class _Times(NamedTuple):
     jitter_max: float
 
 
-def _latency(folder: Path, rate: int) -> tuple[_Times, _Times, int]:
+def _latency(folder: Path, rate: int) -> tuple[dict[str, _Times], int]:
+    """At the policy's target, the supervisor's setpoint, the watchdog's command and the bare node's answer."""
     bundle = load_bundle(_quick_bundle(folder, rate), ANYBODY)
     out, topics = folder / "out", load_hardware(bundle.cell.robot.hardware).topics
     planned = plan(bundle, out, attempts=10**6, arm="virtual", plant="ur5e_worn", seed=0, domain_id=DOMAIN)
@@ -99,53 +104,60 @@ def _latency(folder: Path, rate: int) -> tuple[_Times, _Times, int]:
     processes = [p for p in planned if p.name not in ("conductor", "recorder")]
     processes.append(Process("echo", "bench.echo_node", echo, environment(DOMAIN)))
     with started(processes, out), on_domain(DOMAIN):
-        probe = _Probe(topics.command)
+        answers = {"policy": (names.TARGET, JointTrajectory), "supervisor": (names.SETPOINTS, Float64MultiArray)}
+        probe = _Probe(answers | {"watchdog": (topics.command, Float64MultiArray)})
         probe.start()
         probe.spin(5.0)
         probe.begin()
         probe.spin(LATENCY_S)
-        result = probe.times(rate)
+        times = probe.times(rate)
         probe.close()
-    return *result, json.loads((out / "supervisor.json").read_text())["missed_periods"]
+    return times, json.loads((out / "supervisor.json").read_text())["missed_periods"]
 
 
 class _Probe(Panel):
-    """Hears the commands and the echoes, and when each came."""
+    """Hears answers and echoes, and when each came."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, answers: dict[str, tuple[str, Any]]) -> None:
         super().__init__("probe")
-        self._commands, self._echoes = list[float](), list[tuple[float, float]]()
-        self.node.create_subscription(Float64MultiArray, command, self._command, RELIABLE)
+        self._came: dict[str, list[float]] = {name: [] for name in answers}
+        self._echoes = list[tuple[float, float]]()
+        for name, (topic, kind) in answers.items():
+            self.node.create_subscription(kind, topic, self._heard(self._came[name]), RELIABLE, raw=True)
         self.node.create_subscription(Float64MultiArray, "/echo", self._echo, RELIABLE)
 
     def begin(self) -> None:
-        self._commands.clear()
         self._echoes.clear()
+        for came in self._came.values():
+            came.clear()
 
-    def times(self, rate: int) -> tuple[_Times, _Times]:
-        """Of the commands and of the echoes. Every joint state is answered by the first command after it."""
+    def times(self, rate: int) -> dict[str, _Times]:
+        """Every joint state is answered by the first message after its stamp."""
         stamps, echoed = (np.array(column) for column in zip(*self._echoes))
-        commands = np.array(self._commands)
-        answered = commands[np.minimum(np.searchsorted(commands, stamps), len(commands) - 1)]
-        last = stamps < commands[-1]
-        return self._told(answered[last] - stamps[last], commands, rate), self._told(echoed - stamps, echoed, rate)
+        told = {"bare": _told(echoed - stamps, echoed, rate)}
+        for name, came in self._came.items():
+            at_s = np.array(came)
+            asked = stamps[stamps < at_s[-1]]
+            told[name] = _told(at_s[np.searchsorted(at_s, asked)] - asked, at_s, rate)
+        return told
 
-    def _told(self, latency_s: np.ndarray, at_s: np.ndarray, rate: int) -> _Times:
-        jitter_s = np.abs(np.diff(at_s) - 1 / rate)
-        return _Times(*(1e3 * np.percentile(x, q) for x in (latency_s, jitter_s) for q in (50, 99, 100)))
-
-    def _command(self, message: Float64MultiArray) -> None:
-        self._commands.append(time.time())
+    def _heard(self, came: list[float]) -> Callable[[Any], None]:
+        return lambda _: came.append(time.time())
 
     def _echo(self, message: Float64MultiArray) -> None:
         self._echoes.append((message.data[0], time.time()))
+
+
+def _told(latency_s: np.ndarray, at_s: np.ndarray, rate: int) -> _Times:
+    jitter_s = np.abs(np.diff(at_s) - 1 / rate)
+    return _Times(*(float(1e3 * np.percentile(x, q)) for x in (latency_s, jitter_s) for q in (50, 99, 100)))
 
 
 def long_run() -> dict[str, Figure]:
     """Hundreds of cycles of a trained policy on the virtual arm: as good as qualified, no violation, flat memory."""
     with TemporaryDirectory() as folder:
         out = Path(folder)
-        bundle = _bundle(out, "default", qualified=True)
+        bundle = _bundle(out, load_recipe("default"), qualified=True)
         assert bundle.report is not None
         memory = _Memory(out / "deployment")
         deployed = deploy(bundle.path, out / "deployment", trust=ANYBODY, attempts=CYCLES, on_event=memory.look)
@@ -186,11 +198,11 @@ class _Memory:
         return {name: float(np.median(parts[3]) - np.median(parts[1])) for name, parts in quarters.items()}
 
 
-def _bundle(folder: Path, recipe: str, qualified: bool = False) -> Bundle:
+def _bundle(folder: Path, recipe: Recipe, qualified: bool = False) -> Bundle:
     """Trained by a recipe, seed 0, and, if asked for, with its report."""
-    watch, made = Quiet(), load_recipe(recipe)
-    pipeline.demonstrate(CELL, made, 0, folder / "demonstrations", watch)
-    pipeline.train(CELL, folder / "demonstrations", made, 0, "cpu", folder / "policy", watch)
+    watch = Quiet()
+    pipeline.demonstrate(CELL, recipe, 0, folder / "demonstrations", watch)
+    pipeline.train(CELL, folder / "demonstrations", recipe, 0, "cpu", folder / "policy", watch)
     report = folder / "qualification" / "report.json" if qualified else None
     if report is not None:
         qualification.qualify(CELL, folder / "policy", 0, Plan(1000, sequential=False), report.parent, watch)

@@ -67,7 +67,7 @@ def _filtered(arm: Fuzzed, rng: np.random.Generator) -> np.ndarray:
         for _ in range(COMMANDS // 2 // ROWS):
             last, step = path[-1], path[-1] - path[-2]
             wanted = np.array([wish.next(*row) for wish, row in zip(wishes, zip(last, step))])
-            now = filter_target(arm.chain, arm.envelope, arm.cell.period_s, last, step, wanted, jacobian=False)
+            now = filter_target(arm.chain, arm.envelope, arm.cell.period_s, last, step, wanted)
             path.append(now.target_rad)
     return np.array(path)
 
@@ -95,7 +95,7 @@ def _filter_s(cell: CellSpec) -> list[float]:
     home, still = np.deg2rad(np.array([cell.robot.home_deg])), np.zeros((1, len(cell.robot.home_deg)))
     for wanted in home + rng.normal(0, 0.1, (20_000, 1, home.shape[1])):
         start = time.perf_counter()
-        filter_target(chain, envelope, period_s, home, still, wanted, jacobian=False)
+        filter_target(chain, envelope, period_s, home, still, wanted)
         seconds.append(time.perf_counter() - start)
     return seconds
 

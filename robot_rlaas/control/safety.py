@@ -133,26 +133,12 @@ def keeps_zones(chain: SerialChain, envelope: Envelope, period_s: float, last: A
     return xp.all(use <= ZONE_SHARE + 1e-9, axis=0)
 
 
-def filter_target(
-    chain: SerialChain,
-    envelope: Envelope,
-    period_s: float,
-    last: Array,
-    step: Array,
-    wanted: Array,
-    jacobian: bool = True,
-) -> Filtered:
-    """The nearest target to `wanted` that respects the envelope.
+def limit_joints(envelope: Envelope, period_s: float, last: Array, step: Array, wanted: Array) -> tuple[Array, Array]:
+    """The nearest target (n, k) to `wanted` that respects the joints' limits, and which joints were changed (n, k).
 
     A joint never moves so fast towards its limit that it could not brake in time: from a distance d, a step x is
     allowed while x + x^2 / 2a <= d, where a is the largest change of step. That condition can always be kept from one
-    period to the next.
-
-    Args:
-        last: (n, k) the target sent last, rad.
-        step: (n, k) last minus the one before it, rad.
-        wanted: (n, k) rad. A value that is not finite becomes a braking step.
-        jacobian: fill in J; without it is None, and a sixth of the time is saved.
+    period to the next. Arguments are as of `filter_target`.
     """
     xp = array_namespace(last)
     a = xp.asarray(envelope.acceleration_rad_s2) * period_s**2
@@ -164,16 +150,31 @@ def filter_target(
     down = xp.minimum(a * (xp.sqrt(1.0 + 2.0 * room_down / a) - 1.0), v)
     move = _between(xp, wanted - last, -down, up)
     move = _between(xp, move, step - a, step + a)
-    limited = xp.abs(last + move - wanted) > 1e-9
-    target, slowed = last + move, xp.zeros(last.shape[0], dtype=xp.bool)
+    return last + move, xp.abs(last + move - wanted) > 1e-9
+
+
+def filter_target(
+    chain: SerialChain, envelope: Envelope, period_s: float, last: Array, step: Array, wanted: Array
+) -> Filtered:
+    """The nearest target to `wanted` that respects the envelope.
+
+    Args:
+        last: (n, k) the target sent last, rad.
+        step: (n, k) last minus the one before it, rad.
+        wanted: (n, k) rad. A value that is not finite becomes a braking step.
+    """
+    xp = array_namespace(last)
+    target, limited = limit_joints(envelope, period_s, last, step, wanted)
+    slowed = xp.zeros(last.shape[0], dtype=xp.bool)
     if len(envelope.zone_speed_m_s):
         target, slowed = _slowed(chain, envelope, period_s, last, step, target)
-    tool, J = forward(chain, target) if jacobian else (tool_pose(chain, target), None)
+    tool, J = forward(chain, target)
     blocked = inside_keep_out(envelope, tool)
     if xp.any(blocked):
+        a = xp.asarray(envelope.acceleration_rad_s2) * period_s**2
         brake = _between(xp, 0.0 * last, step - a, step + a)
         target = xp.where(blocked[:, None], last + brake, target)
-        tool, J = forward(chain, target) if jacobian else (tool_pose(chain, target), None)
+        tool, J = forward(chain, target)
     return Filtered(target, limited, blocked, slowed, tool, J)
 
 

@@ -64,11 +64,12 @@ class Counts:
     def violations(self) -> int:
         """Everything that must not happen with a good policy in a healthy station.
 
-        Not in it is what a busy machine does: missed periods, and holds because a sensor came late.
+        Not in it is what a busy machine does: missed periods, and targets and motions held up by a late sensor.
         """
+        refused = self.rejected.total() - self.rejected["not_ready"]
         stepped_in = self.limited + self.blocked + self.slowed + self.deadman
         held = sum(count for cause, count in self.holds.items() if cause not in LATE)
-        return self.rejected.total() + stepped_in + held + self.stops.total()
+        return refused + stepped_in + held + self.stops.total()
 
     def limit(self, limited: np.ndarray, change_rad: np.ndarray) -> None:
         """Note a period in which `limited` (k,) bool joints were changed by `change_rad` (k,)."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from robot_rlaas.control.capsules import Capsules
 from robot_rlaas.control.kinematics import SerialChain
-from robot_rlaas.control.safety import Envelope, Filtered, filter_target
+from robot_rlaas.control.safety import Envelope, filter_target, limit_joints
 from robot_rlaas.deploy.clearance import Clearance
 from robot_rlaas.deploy.counts import Counts
 from robot_rlaas.deploy.events import Event, Journal
@@ -13,7 +13,7 @@ ROUNDING = 1e-9
 
 
 class Limiter:
-    """The safety filter of one arm, and what looks further ahead than that.
+    """The safety filter of one arm, with a clearance that looks further ahead than the filter's keep-out boxes.
 
     Args:
         chain: the arm's kinematics.
@@ -39,7 +39,7 @@ class Limiter:
 
     def rest(self, last: np.ndarray, step: np.ndarray) -> np.ndarray:
         """The target (k,) that brakes best. Arguments as of `safe`."""
-        return self._filter(last, step, last).target_rad[0]
+        return limit_joints(self._envelope, self._period_s, last[None], step[None], last[None])[0][0]
 
     def safe(
         self, last: np.ndarray, step: np.ndarray, wanted: np.ndarray, catching_up: bool, now_s: float
@@ -53,8 +53,9 @@ class Limiter:
             catching_up: the arm was held up: that a limit holds it back is no fault of the target.
             now_s: time.
         """
-        safe = self._filter(last, step, wanted)
-        target, limited = safe.target_rad[0], safe.limited[0]
+        rows = last[None], step[None], wanted[None]
+        targets, limited = limit_joints(self._envelope, self._period_s, *rows)
+        target, limited = targets[0], limited[0]
         if limited.any() and catching_up:
             self._counts.caught_up += 1
         elif limited.any():
@@ -62,21 +63,18 @@ class Limiter:
             for i in np.flatnonzero(limited):
                 event = limit_event(self._chain.joints[i], i, self._envelope, self._period_s, last, step, wanted)
                 self._journal.note(event, now_s)
-        if safe.slowed[0]:
-            self._counts.slowed += 1
-            self._journal.note(Event("slowed", "speed_zone", "the tool would be too fast in a speed zone"), now_s)
+        if len(self._envelope.zone_speed_m_s):
+            safe = filter_target(self._chain, self._envelope, self._period_s, *rows)
+            target = safe.target_rad[0]
+            if safe.slowed[0]:
+                self._counts.slowed += 1
+                self._journal.note(Event("slowed", "speed_zone", "the tool would be too fast in a speed zone"), now_s)
         in_the_way = self._clearance.blocks(last, target)
-        if safe.blocked[0] and in_the_way is None:
-            in_the_way = Event("blocked", "keep_out", "the tool would enter a keep-out box")
         if in_the_way is not None:
             self._counts.blocked += 1
             self._journal.note(in_the_way, now_s)
             target = self.rest(last, step)
         return target, bool(limited.any())
-
-    def _filter(self, last: np.ndarray, step: np.ndarray, wanted: np.ndarray) -> Filtered:
-        rows = last[None], step[None], wanted[None]
-        return filter_target(self._chain, self._envelope, self._period_s, *rows, jacobian=False)
 
 
 def limit_event(

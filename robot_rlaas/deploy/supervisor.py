@@ -79,6 +79,10 @@ class Supervisor:
         """What the arm stands for, in one line; empty while it may move."""
         return self._stops.why
 
+    def ready(self, now_s: float) -> bool:
+        """All sensors spoke lately: targets will be taken."""
+        return self._senses.ready(now_s)
+
     @property
     def leads(self) -> bool:
         """Targets come at the rate of ticks: each makes a tick of its own as soon as it is there."""
@@ -148,10 +152,9 @@ class Supervisor:
         targets = self._player.targets
         begins = targets is None or self._foreign
         base = self._senses.measured if begins or targets is None else targets[2]
-        ready = self._senses.ready(now_s)
         since_ns = self._sent_ns if self._streaming else 0
         arrival = Arrival(names, position_rad, age_s, sent_ns, since_ns)
-        refused = refusal(arrival, self.chain.joints, base, self.envelope.speed_rad_s, self.period_s, ready)
+        refused = refusal(arrival, self.chain.joints, base, self.envelope.speed_rad_s, self.period_s, self.ready(now_s))
         if refused is not None:
             self.counts.rejected[refused.cause] += 1
             self.journal.note(refused, now_s)

@@ -61,8 +61,8 @@ def test_an_error_stands_where_the_value_stands(tmp_path: Path) -> None:
     message = refusal(write(tmp_path / "child.yaml", "extends: base.yaml\nname: child\n"))
     assert message.startswith(f"{base}:{line}: 'control.rate_hz' is 2000")
     assert "override it in child.yaml" in message
-    child = write(tmp_path / "child.yaml", "extends: base.yaml\ncontrol:\n  rate_hz: 200\n")
-    assert refusal(child).startswith(f"{child}:3: 'control.rate_hz' is 200")
+    child = write(tmp_path / "child.yaml", "extends: base.yaml\ncontrol:\n  rate_hz: 300\n")
+    assert refusal(child).startswith(f"{child}:3: 'control.rate_hz' is 300")
     assert load_cell(write(tmp_path / "child.yaml", "extends: base.yaml\ncontrol: {rate_hz: 20}\n"))
 
 

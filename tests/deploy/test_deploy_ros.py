@@ -115,7 +115,7 @@ def test_no_process_is_left(run):
 
 
 def test_the_log_holds_every_stream_at_its_rate_and_says_whose_it_is(run, messages):
-    assert set(messages) == {*STREAMS, names.TARGET, names.PLATE}
+    assert set(messages) - {names.EVENTS} == {*STREAMS, names.TARGET, names.PLATE}  # a busy machine has events
     for topic in STREAMS[:2]:
         stamps = np.array([m.log_time for m, _ in messages[topic]]) * 1e-9
         assert np.median(np.diff(stamps)) == pytest.approx(0.01, abs=1e-4)
@@ -299,7 +299,7 @@ def test_the_supervisor_and_the_feeder_answer_over_ros(bundle, tmp_path, monkeyp
     try:
         with started(processes, tmp_path):
             talk.until(lambda: talk.targets.get_subscription_count() >= 2 and names.SCORE in talk.heard)
-            talk.until(lambda: names.SUPERVISOR in talk.heard)
+            talk.until(lambda: talk.counts().get("ready", False))
             talk.send(joints, home * np.nan)
             talk.send(joints, home, age_s=1.0)
             talk.send(("gripper", *joints[1:]), home)

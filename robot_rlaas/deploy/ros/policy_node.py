@@ -2,7 +2,7 @@
 
 Parameters: bundle, bundle_sha256, origin, envelope, attempts, joints, period_s, state_rate_hz, topics, next_part,
 stats_file.
-configure: load and verify the bundle, look at the arm's joint states, warm up. activate: run. deactivate: hold.
+configure: load and verify the bundle, look at the arm's joint states, ask the supervisor, warm up. activate: run. deactivate: hold.
 """
 
 import json
@@ -62,7 +62,7 @@ class PolicyNode(LifecycleNode):
         self._target.points = [self._point]
         self._send_target = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE).publish
         self._send_status = self.create_publisher(String, names.POLICY, LATCHED).publish
-        self._stopped = False
+        self._stopped, self._ready = False, False
         self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
         self.create_subscription(String, names.SUPERVISOR, self._supervised, LATCHED)
         self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
@@ -104,6 +104,8 @@ class PolicyNode(LifecycleNode):
         if bundle.sha256 != self._params["bundle_sha256"]:  # whoever started this has asked who vouches for that one
             raise InputError("the bundle was exchanged after it was checked", file=bundle.path, fix="deploy it again")
         self._sampler.check(time.time())
+        if not self._ready:
+            raise InputError("the supervisor hears nothing, or not all, of the arm's sensors", fix="see its log")
         bundle = replace(bundle, envelope=Envelope.from_json(self._params["envelope"]))  # as the supervisor has it
         inside = self._inside = Inside(bundle.domain) if bundle.domain else None
         watched = (inside.watching,) if inside else ()
@@ -138,6 +140,7 @@ class PolicyNode(LifecycleNode):
     def _supervised(self, message: String) -> None:
         """A stop of the arm ends what was begun: once it is free again, the part is lifted and tried anew."""
         told = json.loads(message.data)
+        self._ready = told["ready"]
         self._stopped = bool(told["latched"]) or (told["held"] is not None and told["held"] not in LATE)
         if self._stopped and self._cycle is not None:
             self._cycle.stop()

@@ -53,7 +53,7 @@ class SupervisorNode(Node):
             Path(params["counts_file"]),
             params["limits"],
         )
-        self._setpoints, self._shown = Float64MultiArray(), ("", "")
+        self._setpoints, self._shown = Float64MultiArray(), ("", "", False)
         self._send_setpoints = self.create_publisher(Float64MultiArray, names.SETPOINTS, RELIABLE).publish
         self._send_counts = self.create_publisher(String, names.SUPERVISOR, LATCHED).publish
         self._send_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE).publish
@@ -110,7 +110,7 @@ class SupervisorNode(Node):
             self._supervisor.counts.late_ticks += len(due) - 1
         self._send(setpoint)
         self._tell_events()
-        if (self._supervisor.why, self._supervisor.latched) != self._shown:
+        if self._state != self._shown:
             self._report()
 
     def _send(self, setpoint: np.ndarray | None) -> None:
@@ -141,10 +141,14 @@ class SupervisorNode(Node):
         told = {"events": journal.to_json(offset_s), "events_dropped": journal.dropped, "limits": self._limits}
         return self._supervisor.counts.to_json() | told
 
+    @property
+    def _state(self) -> tuple[str, str | None, bool]:
+        return self._supervisor.why, self._supervisor.latched, self._supervisor.ready(time.monotonic())
+
     def _report(self) -> None:
         supervisor, counts = self._supervisor, self._supervisor.counts.to_json()
-        self._shown = supervisor.why, supervisor.latched
-        state = {"latched": supervisor.latched, "held": supervisor.held, "why": supervisor.why}
+        why, latched, ready = self._shown = self._state
+        state = {"latched": latched, "held": supervisor.held, "why": why, "ready": ready}
         self._send_counts(String(data=json.dumps(state | counts)))
         status = DiagnosticStatus(name="rlaas: supervisor", hardware_id=self._hardware)
         status.level = DiagnosticStatus.ERROR if supervisor.latched else DiagnosticStatus.OK
