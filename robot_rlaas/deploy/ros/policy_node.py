@@ -2,7 +2,8 @@
 
 Parameters: bundle, bundle_sha256, origin, envelope, attempts, joints, period_s, state_rate_hz, topics, next_part,
 stats_file.
-configure: load and verify the bundle, look at the arm's joint states, ask the supervisor, warm up. activate: run. deactivate: hold.
+configure: load and verify the bundle, look at the arm's joint states, ask the supervisor, warm up. activate: run.
+deactivate: hold.
 """
 
 import json
