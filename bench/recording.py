@@ -39,7 +39,7 @@ def record_cost() -> dict[str, Figure]:
     with TemporaryDirectory() as folder, page_server(PORT, CELL) as server, simulation(cell) as backend:
         settings = Settings(EPISODES, "bench", policy="expert")
         recorder = recorder_of(cell, backend, settings, Path(folder) / "demos", time.monotonic)
-        env = recorder.session.env
+        env = recorder.session.place.env
         page = Page(server, Bodies(server, env), recorder, dict)
         env.step = simulated = Timed(env.step)
         noted, shown, kept = _episodes(recorder, page)

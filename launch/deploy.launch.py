@@ -12,6 +12,7 @@ from launch import LaunchContext, LaunchDescription
 from robot_rlaas.bundle import Trust, load_bundle
 from robot_rlaas.bundle.trust import trusted_keys
 from robot_rlaas.deploy.plan import Process, plan
+from robot_rlaas.deploy.ui import LOOPBACK, PORT, ui_at
 
 ARGUMENTS = {
     "bundle": (None, "the bundle, a directory or a .zip"),
@@ -21,6 +22,9 @@ ARGUMENTS = {
     "use_mock_hardware": ("false", "true: a virtual arm; false: the arm whose driver runs in this ROS domain"),
     "plant": ("ur5e_worn", "how the virtual arm differs from the nominal one"),
     "seed": ("0", "which parts the virtual arm is given"),
+    "ui": ("false", "true: a page in the browser that shows the arm and stops it"),
+    "ui_port": (str(PORT), "of that page"),
+    "ui_host": (LOOPBACK, "of that page; for other machines, with a token"),
 }
 
 
@@ -44,6 +48,7 @@ def processes(context: LaunchContext) -> list[LogInfo | ExecuteProcess]:
         plant=given["plant"],
         seed=int(given["seed"]),
         domain_id=None,
+        ui=ui_at(given["ui_host"], int(given["ui_port"])) if _true(given["ui"]) else None,
     )
     return [
         LogInfo(msg=f"bundle {bundle.manifest['name']}: {bundle.origin}"),

@@ -9,6 +9,7 @@ from robot_rlaas.options import (
     add_command,
     add_group,
     add_path,
+    add_plant,
     add_recipe,
     add_seed,
     count,
@@ -35,7 +36,7 @@ def demos_commands(commands) -> None:
 
 def _record_command(group) -> None:
     text = "Demonstrate on a page in the browser, on this machine only, until Ctrl-C. What is kept is on disk at once."
-    example = "rlaas demos record peg_insertion --episodes 20 --operator anna --out anna"
+    example = "rlaas demos record peg_insertion --arm virtual --episodes 20 --operator anna --out anna"
     record = add_command(group, "record", text, example, _record)
     add_cell(record)
     add_path(record, "--out", "the dataset: a new one, or one of this cell, which goes on")
@@ -48,7 +49,11 @@ def _record_command(group) -> None:
     record.add_argument("--device-option", metavar="KEY=VALUE", action="append", default=[], help=text)
     text = "a ROS 2 topic of velocities, Twist or TwistStamped, such as /spacenav/twist"
     record.add_argument("--twist", metavar="TOPIC", help=text)
-    record.add_argument("--domain-id", type=natural, help="of ROS 2 (default: ROS_DOMAIN_ID)")
+    text = "of ROS 2 (default: ROS_DOMAIN_ID; of a virtual arm: a random one, so name it to be heard by --twist)"
+    record.add_argument("--domain-id", type=natural, help=text)
+    text = "record at an arm, over ROS 2 and under its supervisor (default: in simulation)"
+    record.add_argument("--arm", choices=("virtual", "real"), help=text)
+    add_plant(record)
     record.add_argument("--port", type=count, default=8080, help="of the page, or the next free one (default: 8080)")
     add_seed(record)
 
@@ -80,7 +85,7 @@ def _record(options: argparse.Namespace) -> int:
     def work(_, watch):
         from robot_rlaas.recording import Settings, record
 
-        hands = (o.device, tuple(o.device_option), o.twist, o.domain_id)
+        hands = (o.device, tuple(o.device_option), o.twist, o.domain_id, o.arm, o.plant)
         return record(o.cell, Settings(o.episodes, o.operator, o.seed, o.policy, o.port, *hands), o.out, watch)
 
     return run_stage(work)

@@ -75,6 +75,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_arm(parser: argparse.ArgumentParser) -> None:
     """--arm and --plant."""
     parser.add_argument("--arm", choices=("virtual", "real"), default="virtual", help="(default: virtual)")
+    add_plant(parser)
+
+
+def add_plant(parser: argparse.ArgumentParser) -> None:
+    """--plant."""
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
 
 

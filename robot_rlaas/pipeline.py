@@ -277,9 +277,11 @@ def deploy(
     domain_id: int | None,
     trust: "Trust",
     watch: Watch,
+    page: tuple[str, int] | None = None,
 ) -> Result:
-    """Let the bundle drive an arm over ROS 2."""
+    """Let the bundle drive an arm over ROS 2. `page`: host and port of the operator's page, if there shall be one."""
     from robot_rlaas.deploy.run import deploy as deploy_bundle
+    from robot_rlaas.deploy.ui import ui_at
 
     result = deploy_bundle(
         bundle,
@@ -290,6 +292,7 @@ def deploy(
         arm=arm,
         seed=seed,
         domain_id=domain_id,
+        ui=ui_at(*page) if page else None,
         on_event=lambda text: watch.say(f"  {text}"),
     )
     text = f"{result.successes} of {attempts} on {plant if arm == 'virtual' else arm}, {result.violations} violations"

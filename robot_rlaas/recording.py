@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,15 +17,18 @@ from robot_rlaas.data.episode import Episode, start_axes
 from robot_rlaas.data.lerobot import append_episode, read_dataset, warm_up, write_dataset
 from robot_rlaas.data.lineage import Made, lineage_of, read_lineage
 from robot_rlaas.env.batch import BatchEnv
+from robot_rlaas.env.place import Place
 from robot_rlaas.env.tasks import contract_of
 from robot_rlaas.pipeline import Cell, Result, Watch
 from robot_rlaas.sim.backend import Backend
 from robot_rlaas.sim.backends import seeing_backend_of
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.render import Renderer, RenderingUnavailable
+from robot_rlaas.sim.shapes import Shown
 from robot_rlaas.teleop.pilot import Pilot
-from robot_rlaas.teleop.recorder import Poll, Recorder, run
+from robot_rlaas.teleop.recorder import Order, Poll, Recorder, run
 from robot_rlaas.teleop.session import Session
+from robot_rlaas.teleop.simulated import Simulated
 from robot_rlaas.teleop.starts import Starts
 
 SPEED = 0.5  # to begin with
@@ -44,6 +47,7 @@ class Settings(NamedTuple):
         port: of the page; the next free one is taken.
         device, options: as in `teleop.devices.device`: moves the tool, beside the page.
         twist, domain_id: as in `teleop.twist.twists`: so does this.
+        arm, plant: as in `deploy.run.deploy`, to record at an arm; without one, in simulation.
     """
 
     episodes: int
@@ -55,6 +59,8 @@ class Settings(NamedTuple):
     options: tuple[str, ...] = ()
     twist: str | None = None
     domain_id: int | None = None
+    arm: str | None = None
+    plant: str = "ur5e_worn"
 
 
 class Growing:
@@ -64,6 +70,7 @@ class Growing:
         path: its directory; it is made when the first episode comes.
         cell: of every episode.
         made: how a new one comes about.
+        start_axes: as in the lineage.
 
     Attributes:
         kept: the episodes that were there.
@@ -72,16 +79,20 @@ class Growing:
         InputError: if another dataset is there, or something else.
     """
 
-    def __init__(self, path: Path, cell: CellSpec, made: Made) -> None:
+    def __init__(self, path: Path, cell: CellSpec, made: Made, start_axes: tuple[str, ...]) -> None:
         contract = contract_of(cell)
-        self._path, self._lineage = path, lineage_of(cell, contract, start_axes(cell), made)
+        self._path, self._lineage = path, lineage_of(cell, contract, start_axes, made)
         sizes_px = {name: camera.resolution_px for name, camera in cell.cameras.items()}
         self._cameras = {name: (height, width) for name, (width, height) in sizes_px.items()}
         self.kept: list[Episode] = []
         if path.exists():
-            if read_lineage(path).cell_hash != cell.hash:
+            there = read_lineage(path)
+            if there.cell_hash != cell.hash:
                 message = f"it holds episodes of another cell than {cell.name} as it is now"
                 raise InputError(message, file=path, fix="name another --out, and merge what belongs together")
+            if (was := _where(there.made)) != (now := _where(made)):
+                message = f"its episodes were recorded {was}; these would be recorded {now}"
+                raise InputError(message, file=path, fix="name another --out")
             self.kept = read_dataset(path, contract)
 
     def store(self, episode: Episode) -> None:
@@ -112,19 +123,42 @@ def simulation(cell: Cell) -> Iterator[Backend]:
 
 def recorder_of(cell: Cell, backend: Backend, settings: Settings, out: Path, clock: Callable[[], float]) -> Recorder:
     """A recorder that stores into `out`, on top of what is there; `backend` is the cell's `simulation`."""
+    dataset = Growing(out, cell.spec, made_by(settings), start_axes(cell.spec))
+    seeds = Seeds(settings.seed, Space.DEMONSTRATE)
+    place = Simulated(BatchEnv(cell.spec, cell.workcell, backend, seeds, restart=False), clock)
+    return recorder_at(place, settings, dataset, Starts(cell.spec, seeds, dataset.kept))
+
+
+def recorder_at(place: Place, settings: Settings, dataset: Growing, order: Order) -> Recorder:
+    """A recorder at this place that stores into `dataset`, on top of what is there."""
     from robot_rlaas.policies import load
 
-    made = Made(by="rlaas demos record", settings={"policy": settings.policy} if settings.policy else {})
-    dataset = Growing(out, cell.spec, made)
-    seeds = Seeds(settings.seed, Space.DEMONSTRATE)
-    env = BatchEnv(cell.spec, cell.workcell, backend, seeds, restart=False)
-    pilot = Pilot(cell.spec.control, env.contract)
+    pilot = Pilot(place.cell.control, place.contract)
     pilot.speed = SPEED
-    policy = load(settings.policy, cell.spec, 1).policy if settings.policy else None
-    session = Session(env, pilot, settings.operator, clock, policy)
+    policy = load(settings.policy, place.cell, 1).policy if settings.policy else None
     good = sum(episode.success for episode in dataset.kept)
     stored = (good, len(dataset.kept) - good)
-    return Recorder(session, Starts(cell.spec, seeds, dataset.kept), stored, settings.episodes, dataset.store)
+    return Recorder(Session(place, pilot, settings.operator, policy), order, stored, settings.episodes, dataset.store)
+
+
+def made_by(settings: Settings, whose: dict[str, Any] | None = None) -> Made:
+    """How a dataset comes about; `whose` says which arm it is of."""
+    policy = {"policy": settings.policy} if settings.policy else {}
+    return Made(by="rlaas demos record", settings=policy | (whose or {}))
+
+
+def _where(made: Made) -> str:
+    arm = made.settings.get("arm")
+    told = ", ".join(f"{key} {made.settings[key]}" for key in ("plant", "hardware") if made.settings.get(key))
+    return f"on the {arm} arm ({told})" if arm else "in simulation"
+
+
+@contextmanager
+def _in_simulation(cell: Cell, settings: Settings, out: Path) -> Iterator[tuple[Recorder, Shown]]:
+    with simulation(cell) as backend:
+        recorder = recorder_of(cell, backend, settings, out, time.monotonic)
+        assert isinstance(recorder.session.place, Simulated)
+        yield recorder, recorder.session.place.env
 
 
 def record(reference: str, settings: Settings, out: Path, watch: Watch) -> Result:
@@ -132,7 +166,9 @@ def record(reference: str, settings: Settings, out: Path, watch: Watch) -> Resul
 
     Raises:
         InputError: if `out` holds another dataset, or something that is needed is not installed.
+        DeploymentError: if a process of the arm ends.
     """
+    from robot_rlaas.recording_arm import at_arm
     from robot_rlaas.teleop.page import Page
     from robot_rlaas.view.scene import Bodies, address, page_server
 
@@ -142,14 +178,14 @@ def record(reference: str, settings: Settings, out: Path, watch: Watch) -> Resul
     with suppress(PermissionError):
         os.nice(PRIORITY)
     with ExitStack() as stack:
-        backend = stack.enter_context(simulation(cell))
-        recorder = recorder_of(cell, backend, settings, out, time.monotonic)
+        where = at_arm(cell, settings, out, watch) if settings.arm else _in_simulation(cell, settings, out)
+        recorder, shown = stack.enter_context(where)
         polls = [stack.enter_context(hand) for hand in _hands(settings, recorder.session)]
-        pictures = stack.enter_context(_pictures(cell, recorder.session, watch))
+        pictures = stack.enter_context(_pictures(cell, recorder.session, shown, watch))
         server = stack.enter_context(page_server(settings.port, cell.spec.name))
-        page = Page(server, Bodies(server, recorder.session.env, "close"), recorder, pictures)
+        page = Page(server, Bodies(server, shown, "close"), recorder, pictures)
         watch.say(f"{address(server)} (Ctrl-C ends it)")
-        run(recorder, page.wishes, lambda: chain.from_iterable(poll() for poll in polls), page.show, time.monotonic)
+        run(recorder, page.wishes, lambda: chain.from_iterable(poll() for poll in polls), page.show)
     stored = recorder.successes + recorder.failures
     text = f"{recorder.successes} of {settings.episodes} wanted successes"
     return Result(f"{out}: {stored} episodes, {text}" if stored else "nothing was kept")
@@ -164,14 +200,16 @@ def _hands(settings: Settings, session: Session) -> Iterator[AbstractContextMana
     if settings.twist:
         from robot_rlaas.teleop.twist import twists
 
-        yield twists(settings.twist, session.env.cell.control, settings.domain_id)
+        yield twists(settings.twist, session.place.cell.control, settings.domain_id)
 
 
 @contextmanager
-def _pictures(cell: Cell, session: Session, watch: Watch) -> Iterator[Callable[[], dict[str, np.ndarray]]]:
+def _pictures(
+    cell: Cell, session: Session, shown: Shown, watch: Watch
+) -> Iterator[Callable[[], dict[str, np.ndarray]]]:
     """What the cell's cameras see, or, where it has none and the machine can draw, the cell as a whole."""
     if cell.spec.cameras:
-        yield lambda: session.pictures
+        yield lambda: session.place.pictures
         return
     with ExitStack() as stack:
         try:
@@ -180,4 +218,4 @@ def _pictures(cell: Cell, session: Session, watch: Watch) -> Iterator[Callable[[
             watch.say(f"  no picture: {error}")
             yield dict
             return
-        yield lambda: {VIEW: renderer.draw(session.env.backend, 0, VIEW)}
+        yield lambda: {VIEW: renderer.draw(shown.backend, 0, VIEW)}

@@ -87,5 +87,7 @@ def chromium(address: str, profile: Path) -> Iterator[Browser]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         told = next(found for line in process.stderr if (found := re.search(r"ws://127.0.0.1:(\d+)/", line)))
-        yield Browser(address, told[1])
-        process.terminate()
+        try:
+            yield Browser(address, told[1])
+        finally:
+            process.terminate()

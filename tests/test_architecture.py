@@ -21,14 +21,15 @@ ALLOWED = {
     "qualify": {"env", "sim", "control", "view"},
     "bundle": {"control", "env", "sim"},
     "deploy": {"control", "bundle", "env"},
+    "operate": {"deploy", "view", "pages"},
     "calibrate": {"sim", "control", "data"},
     "pages": set(),
 }
 ONLY_IN = {
     "stable_baselines3": {"learn"},
-    "lerobot": {"data", "learn/foreign.py", "env/lerobot_plugin", "teleop/devices.py"},
+    "lerobot": {"data", "learn/foreign.py", "env/lerobot_plugin", "teleop/devices.py", "teleop/spacemouse.py"},
     "torch": {"learn"},
-    "rclpy": {"deploy/ros", "teleop/twist.py"},
+    "rclpy": {"deploy/ros", "operate/node.py", "teleop/twist.py"},
     "mujoco": {"sim", "calibrate", "deploy/virtual_arm", "deploy/ros/virtual_arm_node.py"},
     "onnxruntime": {"bundle"},
     "cryptography": {"bundle"},

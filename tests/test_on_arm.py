@@ -326,6 +326,7 @@ def test_what_an_arm_cannot_do_is_refused(made: Made, tmp_path: Path, flag: str,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.realtime
 def test_the_virtual_arm_leaves_a_report_and_its_log(made: Made, tmp_path: Path, capsys) -> None:
     """Over ROS 2, in processes of their own."""
     out = tmp_path / "out"

@@ -1,6 +1,6 @@
 """One recorded attempt, and how to record many at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,7 +108,7 @@ def attempts(env: Any, policy: Policy, noise: float, rng: np.random.Generator) -
         for row in range(env.nsim):
             open_rows[row].append((seen[row], action[row], executed[row], step.reward[row]))
         for row, outcome in zip(step.rows, step.outcomes):
-            yield simulated(open_rows[row], outcome, starts[row], env.cell.period_s, env.seeds), outcome
+            yield episode_of(open_rows[row], outcome, starts[row], env.cell.period_s, env.seeds), outcome
             open_rows[row] = []
         policy.reset(step.rows)
         if len(step.rows):
@@ -136,10 +136,10 @@ def start_of(draw: Any, cell: CellSpec) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
-def simulated(
-    steps: list[tuple[np.ndarray, ...]], outcome: Any, start: np.ndarray, period_s: float, seeds: Seeds
+def episode_of(
+    steps: Sequence[tuple[np.ndarray, ...]], outcome: Any, start: np.ndarray, period_s: float, seeds: Seeds | None
 ) -> Episode:
-    """An episode of the simulation, from (observation, action, executed, reward) per frame and how it ended."""
+    """An episode in time, from (observation, action, executed, reward) per frame and how it ended."""
     observation, action, executed, reward = (np.array(column, dtype=np.float32) for column in zip(*steps))
     count = len(action)
     return Episode(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 REJECTIONS = ("not_finite", "shape", "names", "stale", "future", "out_of_order", "jump", "not_ready")
+OPERATOR = "operator"  # the cause of a stop that somebody wanted
 LATE = ("joint_states_quiet", "wrench_quiet")  # holds of a machine that is too busy, not of a bad policy
 
 
@@ -64,12 +65,13 @@ class Counts:
     def violations(self) -> int:
         """Everything that must not happen with a good policy in a healthy station.
 
-        Not in it is what a busy machine does: missed periods, and targets and motions held up by a late sensor.
+        Not in it is what a busy machine does: missed periods, and targets and motions held up by a late sensor. Nor is
+        an operator's stop.
         """
         refused = self.rejected.total() - self.rejected["not_ready"]
         stepped_in = self.limited + self.blocked + self.slowed + self.deadman
         held = sum(count for cause, count in self.holds.items() if cause not in LATE)
-        return refused + stepped_in + held + self.stops.total()
+        return refused + stepped_in + held + self.stops.total() - self.stops[OPERATOR]
 
     def limit(self, limited: np.ndarray, change_rad: np.ndarray) -> None:
         """Note a period in which `limited` (k,) bool joints were changed by `change_rad` (k,)."""

@@ -3,6 +3,7 @@
 No ROS object in here and no clock: `step` gets what was sensed in a period and returns the joint target of the next.
 """
 
+from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
@@ -77,9 +78,18 @@ class Cycle:
         cell: the cell.
         chain, envelope: of the arm.
         policy: acts on batches of one.
-        attempts: how many cycles.
+        attempts: how many cycles; None for ever.
         next_part: called when the arm is home and wants the next part; the plate's pose must be None from then on until
             the new part's pose is known.
+        may: asked in every period in which it would go on to RUN, or to LIFT after an attempt; until it says yes, the
+            arm stands.
+
+    Attributes:
+        phase: where it is.
+        results: of the attempts that were brought to an end.
+        observation: (1, observation_size) what was seen last, at home or in an attempt.
+        stage: the furthest of the attempt, as measured; an index into `insertion.STAGES`.
+        peak_N: the largest wrist force of the attempt.
     """
 
     def __init__(
@@ -88,11 +98,13 @@ class Cycle:
         chain: SerialChain,
         envelope: Envelope,
         policy: Policy,
-        attempts: int,
+        attempts: int | None,
         next_part: Callable[[], None],
+        may: Callable[[Phase], bool] = lambda phase: True,
     ) -> None:
         self.cell, self.phase, self.results = cell, Phase.WAIT, list[Result]()
         self._policy, self._attempts, self._next_part = policy, attempts, next_part
+        self._may = may
         self._contract = insertion.contract(cell)
         self._controller = ToolController(chain, cell.control, envelope, 1)
         self._home = np.deg2rad(np.array(cell.robot.home_deg))
@@ -101,8 +113,10 @@ class Cycle:
         self._attempted = False
         self._since_s = 0.0
         self._path: JointPath | None = None
-        self._tare: list[np.ndarray] = []
-        self._zero, self._action, self._peak_N = np.zeros(6), np.zeros((1, self._contract.action_size)), 0.0
+        self._tare: deque[np.ndarray] = deque(maxlen=round(TARE_S / cell.period_s))
+        self._zero, self._action = np.zeros(6), np.zeros((1, self._contract.action_size))
+        self.observation = np.zeros((1, self._contract.observation_size), np.float32)
+        self.stage, self.peak_N = 0, 0.0
         self._gauges = Gauges(cell, chain, envelope, 1)
 
     def step(self, sensed: Sensed) -> np.ndarray:
@@ -133,6 +147,11 @@ class Cycle:
         """All attempts were made and the arm is home."""
         return self.phase is Phase.FINISHED
 
+    @property
+    def ready(self) -> bool:
+        """At home, with the wrench zeroed: an attempt can begin."""
+        return self.phase is Phase.TARE and len(self._tare) == self._tare.maxlen
+
     def rehearse(self, steps: int = 50) -> None:
         """Go through the motions at home, so that everything is loaded before it counts. Spoils this cycle."""
         plate = insertion.task_frame(self.cell, np.zeros((1, 2)), np.zeros(1))
@@ -149,6 +168,12 @@ class Cycle:
             self._enter(Phase.WAIT, 0.0)
         self._target = None
 
+    def give_up(self) -> None:
+        """End an attempt, also one that has not begun, without a result: the next part is the next thing."""
+        if self.phase in (Phase.TARE, Phase.RUN):
+            self._attempted = True
+            self._enter(Phase.LIFT, 0.0)
+
     def _enter(self, phase: Phase, time_s: float) -> None:
         self.phase, self._since_s = phase, time_s
 
@@ -159,6 +184,8 @@ class Cycle:
     def _lift(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
         """Straight up until the tip is at the height where attempts start; sideways pressure is let go of."""
         assert sensed.plate is not None
+        if self._attempted and not self._may(Phase.LIFT):
+            return None
         height_m = tool.measured.p[0, 2] - sensed.plate.p[0, 2]
         if height_m > 0.9 * self.cell.task.start_height_mm / 1000:
             self._enter(Phase.HOME, sensed.time_s)
@@ -195,11 +222,14 @@ class Cycle:
             self._tare.clear()
         elif sensed.time_s - self._since_s >= SETTLE_S:
             self._tare.append(sensed.wrench)
-        if len(self._tare) >= round(TARE_S / self.cell.period_s):
-            self._zero = np.mean(self._tare, axis=0)
-            self._action, self._peak_N, self._steps = np.zeros_like(self._action), 0.0, 0
+        if not self.ready:
+            return
+        self._zero = np.mean(self._tare, axis=0)
+        self._action, self.peak_N, self._steps, self.stage = np.zeros_like(self._action), 0.0, 0, 0
+        self._touch = insertion.untouched(1)
+        self._see(sensed, tool)
+        if self._may(Phase.RUN):
             self._gauges.begin(np.arange(1), _reading(0.0, sensed, tool))
-            self._touch = insertion.untouched(1)
             self._policy.reset(np.arange(1))
             self._enter(Phase.RUN, sensed.time_s + self.cell.period_s)
 
@@ -207,23 +237,30 @@ class Cycle:
         assert sensed.plate is not None
         wrench = (sensed.wrench - self._zero)[None]
         force_N = float(np.linalg.norm(wrench[0, :3]))
-        self._peak_N = max(self._peak_N, force_N)
+        self.peak_N = max(self.peak_N, force_N)
         self._gauges.read(np.arange(1), _reading(force_N, sensed, tool))
         elapsed_s = sensed.time_s - self._since_s
         at = insertion.progress(self.cell, sensed.plate, tool.measured.p)
+        self.stage = max(self.stage, int(at.stage[0]))
         done = bool(at.depth_m[0] >= self.cell.task.depth_mm / 1000 + OVER_DEPTH_M)
         if done or elapsed_s > self.cell.task.timeout_s:
             figures = {limit.figure: self._gauges.of(0)[limit.figure] for limit in self._gauges.limits if limit.on_arm}
-            self.results.append(Result(done, elapsed_s if done else None, self._peak_N, figures))
+            self.results.append(Result(done, elapsed_s if done else None, self.peak_N, figures))
             self._attempted = True
             self._enter(Phase.LIFT, sensed.time_s)
             return self._lift(sensed, tool)
-        seen = (sensed.plate, tool, wrench, self._action, np.array([self._steps]), self._touch)
-        features, self._touch = insertion.observe(self.cell, *seen)
+        self._see(sensed, tool)
         self._steps += 1
-        action = self._policy.act(self._contract.pack(features))
+        action = self._policy.act(self.observation)
         self._action = np.clip(np.nan_to_num(action), -1.0, 1.0)
         return self._controller.command(action, tool, sensed.plate.R).target_rad[0]
+
+    def _see(self, sensed: Sensed, tool: ToolState) -> None:
+        assert sensed.plate is not None
+        wrench = (sensed.wrench - self._zero)[None]
+        seen = (sensed.plate, tool, wrench, self._action, np.array([self._steps]), self._touch)
+        features, self._touch = insertion.observe(self.cell, *seen)
+        self.observation = self._contract.pack(features)
 
 
 class JointPath:

@@ -14,6 +14,7 @@ from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.arm import arm_of
+from robot_rlaas.deploy.ui import VARIABLE, Ui
 from robot_rlaas.files import write_json
 
 ARMS = ("virtual", "real")
@@ -148,11 +149,20 @@ def arm_processes(
 
 
 def plan(
-    bundle: Bundle, out: Path, *, attempts: int, arm: str, plant: str, seed: int, domain_id: int | None
+    bundle: Bundle,
+    out: Path,
+    *,
+    attempts: int,
+    arm: str,
+    plant: str,
+    seed: int,
+    domain_id: int | None,
+    ui: Ui | None = None,
 ) -> tuple[Process, ...]:
     """All processes of a deployment, in the order to start them in. See `arm_processes` for the arguments.
 
-    The policy's node waits to be configured and activated, which the last process, the conductor, does.
+    The policy's node waits to be configured and activated, which the last process, the conductor, does. With `ui` it
+    waits for the operator's page before that, and leaves stops to whoever sits there.
 
     Raises:
         InputError: as `arm_processes`, and for a bundle that nobody vouches for.
@@ -181,12 +191,34 @@ def plan(
         "attempts": attempts,
         "scored": arm == "virtual",
         "timeout_s": 20.0 + attempts * (bundle.cell.task.timeout_s + OVERHEAD_S),
+        "attended": ui is not None,
     }
+    page, told = (), {}
+    if ui is not None:
+        told = {VARIABLE: ui.address}
+        page = (Process("operator", "robot_rlaas.operate.node", _operator(bundle, station, ui, conductor), env | told),)
     return (
         *arm_processes(station, out, arm=arm, plant=plant, seed=seed, domain_id=domain_id),
         Process("policy", "robot_rlaas.deploy.ros.policy_node", policy, env),
-        Process("conductor", "robot_rlaas.deploy.ros.conductor", conductor, env),
+        *page,
+        Process("conductor", "robot_rlaas.deploy.ros.conductor", conductor, env | told),
     )
+
+
+def _operator(bundle: Bundle, station: Station, ui: Ui, conductor: dict[str, Any]) -> dict[str, Any]:
+    """What the operator's page must know. Its token is not in it: this is written to a file."""
+    return {
+        "cell": bundle.cell.model_dump(mode="json"),
+        "joints": list(bundle.chain.joints),
+        "topics": station.profile.topics.model_dump(),
+        "attempts": conductor["attempts"],
+        "scored": conductor["scored"],
+        "force_N": station.limits.envelope.force_N,
+        "requirements": (bundle.report or {}).get("requirements", []),
+        "bundle": f"{bundle.manifest['name']}, {bundle.origin}",
+        "host": ui.host,
+        "port": ui.port,
+    }
 
 
 def _recorder(station: Station, profile: HardwareProfile, out: Path) -> dict[str, Any]:

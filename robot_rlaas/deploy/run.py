@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from robot_rlaas.bundle import Trust, load_bundle
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.deploy.plan import Process, plan
+from robot_rlaas.deploy.ui import Ui
 from robot_rlaas.files import write_json
 
 STOP_S = 5.0
@@ -79,6 +80,7 @@ def deploy(
     arm: str = "virtual",
     seed: int = 0,
     domain_id: int | None = None,
+    ui: Ui | None = None,
     on_event: Callable[[str], None] = print,
 ) -> Deployment:
     """Let a bundle drive an arm over ROS 2.
@@ -93,6 +95,7 @@ def deploy(
             expects the arm's driver and a camera's plate pose there.
         seed: which parts the virtual arm is given.
         domain_id: of ROS, 0 to 101, for a virtual arm; by default a random one.
+        ui: where the operator's page shall be; by default there is none.
         on_event: gets a line of text per event.
 
     Raises:
@@ -103,7 +106,7 @@ def deploy(
     if domain_id is None and arm == "virtual":
         domain_id = random.SystemRandom().randint(1, 100)
     out, loaded = Path(out), load_bundle(bundle, trust)
-    processes = plan(loaded, out, attempts=attempts, arm=arm, plant=plant, seed=seed, domain_id=domain_id)
+    processes = plan(loaded, out, attempts=attempts, arm=arm, plant=plant, seed=seed, domain_id=domain_id, ui=ui)
     for name in RESULTS:
         (out / name).unlink(missing_ok=True)
     on_event(f"bundle {loaded.manifest['name']}: {loaded.origin}")
@@ -190,11 +193,16 @@ def follow(running: dict[str, subprocess.Popen[bytes]], out: Path, on_event: Cal
             for line in lines:
                 last = line.decode(errors="replace")
                 on_event(last)
-        for name, process in running.items():
-            if name != "conductor" and process.poll() is not None:
-                raise DeploymentError(f"the process '{name}' ended with code {process.returncode}\n{_tail(out, name)}")
+        look_after({name: process for name, process in running.items() if name != "conductor"}, out)
     if conductor.wait(STOP_S) != 0:
         raise DeploymentError(f"{last or 'the conductor failed'}\n{_tail(out, 'conductor')}{_tail(out, 'policy')}")
+
+
+def look_after(running: Mapping[str, subprocess.Popen[bytes]], out: Path) -> None:
+    """Raises DeploymentError if one of them has ended."""
+    for name, process in running.items():
+        if process.poll() is not None:
+            raise DeploymentError(f"the process '{name}' ended with code {process.returncode}\n{_tail(out, name)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

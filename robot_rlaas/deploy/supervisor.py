@@ -44,6 +44,9 @@ class Supervisor:
         period_s: between two targets.
         tick_s: between two setpoints; call `tick` once per tick.
         arm: what else is known of it.
+
+    Attributes:
+        connected: somebody takes the setpoints; set it to false while nobody does.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Supervisor:
         self._pending_s, self._sent_ns = 0.0, 0
         self._ticks = max(1, round(period_s / tick_s))
         self._patience = max(DEADMAN_PERIODS, math.ceil(DEADMAN_S / period_s))
-        self._awake_s = np.inf
+        self.connected, self._awake_s = True, np.inf
         self._streaming, self._moving, self._silent, self._refused = False, False, 0, ""
         self._margins_s: deque[float] = deque(maxlen=5)
 
@@ -80,8 +83,8 @@ class Supervisor:
         return self._stops.why
 
     def ready(self, now_s: float) -> bool:
-        """All sensors spoke lately: targets will be taken."""
-        return self._senses.ready(now_s)
+        """Targets are of use: all sensors spoke lately, and somebody takes the setpoints."""
+        return self.connected and self._senses.ready(now_s)
 
     @property
     def leads(self) -> bool:

@@ -168,6 +168,11 @@ class BatchEnv:
         getattr(policy, "watch", lambda env: None)(self)
 
     @property
+    def frame(self) -> Pose:
+        """The frame that actions are given in, as observed, one row per simulation."""
+        return self.task.frame
+
+    @property
     def draw(self) -> Draw:
         """The present episodes' draws, one row per simulation."""
         return self._draw

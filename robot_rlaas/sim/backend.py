@@ -51,6 +51,14 @@ class Poses(NamedTuple):
     body_quat: np.ndarray
 
 
+class Posed(Protocol):
+    """What knows where everything stands."""
+
+    def poses(self) -> Poses:
+        """Where everything stands now."""
+        ...
+
+
 class Backend(Protocol):
     """n simulations of one cell."""
 

@@ -14,7 +14,7 @@ from robot_rlaas.cell.insertion import InsertionTask
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import write_atomic
-from robot_rlaas.sim.backend import Backend
+from robot_rlaas.sim.backend import Posed
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
@@ -75,7 +75,7 @@ class Renderer:
         self._context.free()
         self._gl.free()
 
-    def draw(self, backend: Backend, simulation: int, camera: str) -> np.ndarray:
+    def draw(self, backend: Posed, simulation: int, camera: str) -> np.ndarray:
         """One simulation of this workcell as it is now.
 
         Args:

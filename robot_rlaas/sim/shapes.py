@@ -1,11 +1,12 @@
 """The geoms of a model as triangles, body by body, for what draws without MuJoCo."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import mujoco
 import numpy as np
 
-from robot_rlaas.sim.backend import Backend, Poses
+from robot_rlaas.control.kinematics import Pose
+from robot_rlaas.sim.backend import Posed, Poses
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.scenery import dress
 
@@ -33,6 +34,25 @@ class Shape(NamedTuple):
     smooth: bool
 
 
+class Shown(Protocol):
+    """What can be shown: a `BatchEnv`, or whatever else knows where everything stands."""
+
+    @property
+    def workcell(self) -> Workcell:
+        """Whose bodies."""
+        ...
+
+    @property
+    def backend(self) -> Posed:
+        """Knows where they are."""
+        ...
+
+    @property
+    def frame(self) -> Pose:
+        """The task frame as observed, one row."""
+        ...
+
+
 class Scene:
     """A workcell as a viewer shows it, and where its bodies are.
 
@@ -48,9 +68,13 @@ class Scene:
         self.bodies = tuple(self._model.body(i).name for i in range(self._model.nbody))
         self.shapes = shapes(self._model)
 
-    def poses(self, backend: Backend, simulation: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def poses(self, backend: Posed, simulation: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Positions (bodies, 3) m and quaternions (bodies, 4), wxyz, in a simulation of this workcell."""
-        mirror(self._model, self._data, backend.poses(), simulation)
+        return self.at(backend.poses(), simulation)
+
+    def at(self, poses: Poses, simulation: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """The same for bodies that stand where somebody says; views that the next call changes."""
+        mirror(self._model, self._data, poses, simulation)
         return self._data.xpos, self._data.xquat
 
     def view(self, camera: str) -> tuple[np.ndarray, np.ndarray, float]:

@@ -22,7 +22,7 @@ from robot_rlaas.teleop.pilot import Goal
 from robot_rlaas.teleop.recorder import Poll, Wish
 from robot_rlaas.teleop.session import Phase, Session
 
-STEPS = ("delta_x", "delta_y", "delta_z")  # of a device that moves by steps
+STEPS, TURN = ("delta_x", "delta_y", "delta_z"), "delta_yaw"  # of a device that moves by steps, and may turn
 GRIPPER = "gripper.pos"  # of a leader arm, from 0, closed, to 100
 CLOSE, OPEN = 0, 2  # what LeRobot's gamepad says of the gripper
 EVENTS = {"success": "keep", "failure": "discard", "rerecord_episode": "again"}
@@ -71,6 +71,7 @@ def _made(name: str, options: Sequence[str]) -> Any:
     for module in pkgutil.iter_modules(known.__path__):
         if module.ispkg:
             importlib.import_module(f"{known.__name__}.{module.name}")
+    importlib.import_module("robot_rlaas.teleop.spacemouse")
     register_third_party_plugins()
     names = sorted(known.TeleoperatorConfig.get_known_choices())
     if name not in names:
@@ -103,6 +104,8 @@ def _connect(name: str, made: Any) -> None:
             made.connect(**({"calibrate": False} if may_ask else {}))
     except ImportError as error:
         raise InputError(f"'{name}': {error}", fix=INSTALL) from error
+    except InputError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:  # LeRobot's own, the port's and the motors'
         reason = " ".join(str(error).split())
         raise InputError(
@@ -144,9 +147,9 @@ class Stick:
         self._session, self._events = session, events
 
     def __call__(self, told: Mapping[str, Any]) -> list[Wish]:
-        """Of LeRobot's action: steps along x, y, z from -1 to 1, and the gripper."""
-        axes = tuple(float(np.clip(told[key], -1, 1)) for key in STEPS)
-        wishes = [Wish("nudge", (*axes, 0.0))] if any(axes) else []
+        """Of LeRobot's action: steps along x, y, z and, if it has that, about z, from -1 to 1; and the gripper."""
+        axes = tuple(float(np.clip(told.get(key, 0.0), -1, 1)) for key in (*STEPS, TURN))
+        wishes = [Wish("nudge", axes)] if any(axes) else []
         grip = told.get("gripper")
         if grip in (CLOSE, OPEN):
             wishes += gripper(self._session, closed=grip == CLOSE)

@@ -20,6 +20,8 @@ BUTTONS = {  # wish -> label, key, when it makes sense
     "align": ("Over the goal", "H", (Phase.READY, Phase.RECORDING)),
     "grip": ("Open or close the gripper", "G", (Phase.READY, Phase.RECORDING)),
     "over": ("Take over or release", "P", (Phase.READY, Phase.RECORDING)),
+    "overrule": ("Overrule the verdict", "B", (Phase.ENDED,)),
+    "clear": ("Clear a stop of the arm", "C", (Phase.PREPARING, Phase.ENDED)),
 }
 JOGS = {  # keys -> what they say, and the axis of a nudge that they move along; the camera has W, A, S, D, Q and E
     ("I", "K"): ("away from the arm, towards it", 0),
@@ -56,7 +58,9 @@ class Page:
         self._buttons = {name: self._button(name) for name in BUTTONS if self._has(name)}
         pilot = recorder.session.pilot
         self._slider("speed", 0.05, pilot.speed, "of the tool, and how far a key moves it")
-        self._slider("pace", 0.1, recorder.session.pace, "of time: below 1, the cell runs slower than the clock")
+        if not recorder.session.place.on_arm:
+            pace = recorder.session.place.pace
+            self._slider("pace", 0.1, pace, "of time: below 1, the cell runs slower than the clock")
         self._images = {name: gui.add_image(seen, label=name, format="jpeg") for name, seen in pictures().items()}
         gui.add_markdown("\n".join(f"- **{' '.join(keys)}** {text}" for keys, (text, _) in JOGS.items()))
         for keys, (text, axis) in JOGS.items():
@@ -72,7 +76,9 @@ class Page:
 
     def _has(self, wish: str) -> bool:
         session = self._recorder.session
-        return {"grip": session.pilot.grips, "over": session.has_policy}.get(wish, True)
+        arm = session.place.on_arm
+        has = {"grip": session.pilot.grips, "over": session.has_policy, "overrule": arm, "clear": arm, "again": not arm}
+        return has.get(wish, True)
 
     def _button(self, name: str) -> Any:
         label, key, _ = BUTTONS[name]

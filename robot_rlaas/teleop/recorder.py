@@ -1,8 +1,9 @@
 """Recording as a conversation: an operator wishes, and is told how it goes and what is still lacking."""
 
 from collections.abc import Callable, Iterable, Sequence
-from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from itertools import chain
+from queue import SimpleQueue
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from robot_rlaas.data.episode import Episode
 from robot_rlaas.env.batch import Outcome
 from robot_rlaas.teleop.pilot import Goal
 from robot_rlaas.teleop.session import Phase, Session
-from robot_rlaas.teleop.starts import Starts
 
 NAMED = 3  # of stages that are left and starts that are lacking, so many are named
 
@@ -40,6 +40,22 @@ class Told(NamedTuple):
     data: str
 
 
+class Order(Protocol):
+    """Which start comes next, and which are still lacking: `starts.Starts`, or `starts.AsTheyCome`."""
+
+    def add(self, episode: Episode) -> None:
+        """One more is kept."""
+        ...
+
+    def next(self, after: int) -> int:
+        """The number of the next start."""
+        ...
+
+    def lacking(self) -> list[str] | None:
+        """What no success began in; None where nobody knows."""
+        ...
+
+
 class Recorder:
     """Attempts on one start after another, of which those that an operator keeps are stored.
 
@@ -52,7 +68,7 @@ class Recorder:
     """
 
     def __init__(
-        self, session: Session, starts: Starts, kept: tuple[int, int], wanted: int, store: Callable[[Episode], None]
+        self, session: Session, starts: Order, kept: tuple[int, int], wanted: int, store: Callable[[Episode], None]
     ) -> None:
         self.session, self._starts, self._wanted, self._store = session, starts, wanted, store
         self.successes, self.failures = kept
@@ -69,6 +85,8 @@ class Recorder:
             "over": self._over,
             "speed": self._speed,
             "pace": self._pace,
+            "overrule": self._overrule,
+            "clear": self._clear,
         }
         self._next()
 
@@ -86,7 +104,7 @@ class Recorder:
             self.session.record()
 
     def _keep(self) -> None:
-        if self.session.phase != Phase.ENDED:
+        if self.session.phase != Phase.ENDED or not self.session.elapsed_s:
             return
         episode = self.session.episode()
         self._store(episode)
@@ -131,41 +149,57 @@ class Recorder:
         self.session.pilot.speed = share
 
     def _pace(self, share: float) -> None:
-        self.session.pace = share
+        self.session.place.pace = share
+
+    def _overrule(self) -> None:
+        if self.session.phase == Phase.ENDED and self.session.place.on_arm:
+            self.session.overrule()
+
+    def _clear(self) -> None:
+        self.session.place.clear()
 
     @property
     def _seen(self) -> tuple:
-        env = self.session.env
-        return env.observation, env.task.frame
+        place = self.session.place
+        return place.observation, place.frame
 
     def told(self) -> Told:
         """What to say now."""
         return Told(self._now(), self._todo(), self._data())
 
     def _now(self) -> str:
-        session, cell = self.session, self.session.env.cell
+        session, place = self.session, self.session.place
         late = f", {session.late} late frames" if session.late else ""
         if session.outcome is not None:
-            return verdict(session.outcome, cell, session.env.task.stages) + late
+            said = ", as you say" if session.overruled else ""
+            remark = f"; {place.remark}" if place.remark else ""
+            return verdict(session.outcome, place.cell, place.stages) + said + late + remark
+        if session.phase == Phase.PREPARING:
+            return f"**Not ready**: {place.doing}"
         if session.phase == Phase.READY:
             return f"**Ready**: start {self._number}"
         who = f", {'you' if session.taken_over else 'the policy'} at the controls" if session.has_policy else ""
-        return f"**Recording**: {session.elapsed_s:.1f} of {cell.task.timeout_s:g} s{who}{late}"
+        return f"**Recording**: {session.elapsed_s:.1f} of {place.cell.task.timeout_s:g} s{who}{late}"
 
     def _todo(self) -> str:
         session = self.session
         if session.outcome is not None:
             as_what = "" if session.outcome.success else " as a failure"
-            return f"Keep it{as_what} (V), discard it (X), or try this start again (T)."
+            again = "overrule it (B)" if session.place.on_arm else "try this start again (T)"
+            return f"Keep it{as_what} (V), discard it (X), or {again}."
+        if session.phase == Phase.PREPARING:
+            return "Clear the stop (C), once nothing is in the way." if session.place.stopped else ""
         if session.phase == Phase.READY:
             return "Move the tool, or press R, to begin."
-        stages, at = session.env.task.stages, int(session.env.stage[0])
+        stages, at = session.place.stages, session.place.stage
         return f"Now: **{stages[at]}**. Then: {_few(stages[at + 1 :])}."
 
     def _data(self) -> str:
         failures = f", and {self.failures} failures" if self.failures else ""
         text = f"{self.successes} of {self._wanted} successes kept{failures}."
         lacking = self._starts.lacking()
+        if lacking is None:
+            return text
         if not lacking:
             return f"{text} Successes began in every third of every range."
         return f"{text} No success yet from: {_few(lacking)}."
@@ -176,13 +210,7 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def run(
-    recorder: Recorder,
-    wishes: SimpleQueue[Wish],
-    poll: Poll,
-    show: Callable[[], None],
-    clock: Callable[[], float],
-) -> None:
+def run(recorder: Recorder, wishes: SimpleQueue[Wish], poll: Poll, show: Callable[[], None]) -> None:
     """Do what is wished as it comes and step what is recorded when it is due, until somebody interrupts.
 
     Args:
@@ -190,22 +218,12 @@ def run(
         wishes: of whoever has a thread of their own.
         poll: of whoever has to be asked.
         show: called after every period, and after what was done between two of them.
-        clock: s, the session's.
     """
-    session, idle_s = recorder.session, recorder.session.env.cell.period_s
+    session = recorder.session
     while True:
-        recording = session.phase == Phase.RECORDING
-        left_s = max(0.0, session.due_s - clock()) if recording else idle_s
-        try:
-            while True:
-                recorder.do(wishes.get(timeout=left_s) if left_s > 0 else wishes.get_nowait())
-                left_s = max(0.0, session.due_s - clock()) if session.phase == Phase.RECORDING else 0.0
-        except Empty:
-            pass
-        for wish in poll():
+        for wish in chain(session.place.wait(wishes), poll()):
             recorder.do(wish)
-        if session.phase == Phase.RECORDING:
-            session.step()
+        session.step()
         show()
 
 

@@ -68,3 +68,20 @@ class Starts:
     def _share(self, start: np.ndarray) -> np.ndarray:
         """(..., axes) from 0 to 1 over what is drawn; 0 on an axis that does not vary."""
         return (start - self._low) / np.where(self._extent > 0, self._extent, np.inf)
+
+
+class AsTheyCome:
+    """The starts of an arm, which nobody draws: parts lie where they were put. They are numbered from `first` on."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    def add(self, episode: Episode) -> None:
+        """See `Starts.add`."""
+
+    def next(self, after: int) -> int:
+        """See `Starts.next`."""
+        return max(after + 1, self._first)
+
+    def lacking(self) -> None:
+        """See `Starts.lacking`. Nobody knows."""

@@ -25,6 +25,7 @@ def station(workcell, cell):
     return Station(cell, workcell.chain, workcell.envelope)
 
 
+@pytest.mark.realtime
 @pytest.mark.timeout(90)
 def test_records_what_the_arm_did(tmp_path, workcell, station, motion, home_rad):
     events, out = [], tmp_path / "fit.mcap"
@@ -40,6 +41,7 @@ def test_records_what_the_arm_did(tmp_path, workcell, station, motion, home_rad)
     assert after < before / 2  # far less on an idle machine
 
 
+@pytest.mark.realtime
 @pytest.mark.timeout(60)
 def test_motion_from_elsewhere_is_not_played(tmp_path, station, motion):
     with pytest.raises(DeploymentError, match=r"0\.30 rad from where the motion starts: move it home"):

@@ -33,7 +33,7 @@ from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, to_time
 from robot_rlaas.deploy.run import Deployment, DeploymentError, deploy, started
 
 # rclpy's message generator imports a parser that imports a deprecated module
-pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")
+pytestmark = [pytest.mark.realtime, pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")]
 
 DOMAIN = 61
 VIRTUAL = {"arm": "virtual", "plant": "ur5e_worn", "seed": 0}

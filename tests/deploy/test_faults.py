@@ -91,6 +91,7 @@ def test_the_list_is_long_and_every_fault_in_it_is_another():
     assert all(fault.causes for fault in FAULTS if fault.stops)
 
 
+@pytest.mark.realtime
 def test_the_arm_stops_and_says_why(bundle, trust, tmp_path):
     chosen = [fault._replace(within_s=BUSY_S) for fault in FAULTS if fault.name in SOME]
     assert len(chosen) == len(SOME)
@@ -98,6 +99,7 @@ def test_the_arm_stops_and_says_why(bundle, trust, tmp_path):
     assert all(one.ok for one in told), "\n".join(line(one) for one in told)
 
 
+@pytest.mark.realtime
 def test_a_bundle_that_changes_after_it_was_checked_moves_nothing(bundle, trust, tmp_path):
     told = tampered(load_bundle(bundle, trust), tmp_path / "out", seed=1, domain_id=DOMAIN)
     assert told.ok, line(told)

@@ -144,4 +144,4 @@ def test_the_launch_file_starts_the_plans_processes():
     assert [getattr(n.args[1].func, "id", "") for n in loads] == ["Trust"]
     assert "generate_launch_description" in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "plan"]
-    assert {k.arg for k in calls[0].keywords} == set(GIVEN)
+    assert {k.arg for k in calls[0].keywords} == {*GIVEN, "ui"}

@@ -23,6 +23,7 @@ from robot_rlaas.teleop.devices import UNSEEN, device
 from robot_rlaas.teleop.pilot import Pilot
 from robot_rlaas.teleop.recorder import Wish
 from robot_rlaas.teleop.session import Session
+from robot_rlaas.teleop.simulated import Simulated
 from robot_rlaas.teleop.twist import twists
 
 pytest.importorskip("lerobot")
@@ -39,7 +40,7 @@ def kitting() -> Cell:
 def session(kitting: Cell) -> Session:
     backend = CpuBackend(kitting.workcell, kitting.spec, 1, nthread=1)
     env = BatchEnv(kitting.spec, kitting.workcell, backend, Seeds(0, Space.DEMONSTRATE), restart=False)
-    session = Session(env, Pilot(kitting.spec.control, env.contract), "anna", time.monotonic)
+    session = Session(Simulated(env, time.monotonic), Pilot(kitting.spec.control, env.contract), "anna")
     session.ready(0)
     return session
 
@@ -114,6 +115,7 @@ def calibrated(tmp_path: Path) -> list[str]:
     return ["id=mine", f"calibration_dir={tmp_path}"]
 
 
+@pytest.mark.realtime
 def test_a_leader_arm_takes_the_tool_along(session: Session, kitting: Cell, calibrated: list[str]) -> None:
     pytest.importorskip("scservo_sdk")
     servos = Servos()
@@ -212,6 +214,7 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], subproc
         process.wait()
 
 
+@pytest.mark.realtime
 @pytest.mark.filterwarnings("ignore:module 'sre_")
 @pytest.mark.parametrize("kind", ["Twist", "TwistStamped"])
 def test_a_topic_of_velocities_moves_the_tool_until_it_falls_silent(cell, publish, kind: str) -> None:

@@ -66,6 +66,7 @@ def on_screen(browser: Browser, view: tuple, point_m: np.ndarray) -> np.ndarray:
     return np.array([left + width / 2 + scale * x, top + height / 2 - scale * y])
 
 
+@pytest.mark.realtime
 def test_somebody_drags_the_tool_and_keeps_a_success(recording, browser: Browser, tmp_path: Path) -> None:
     process, _, out = recording
     cell = Cell.load(str(tmp_path / "easy.yaml"))

@@ -97,9 +97,9 @@ def test_what_is_kept_is_on_disk_and_recording_goes_on_where_it_was_left(easy, t
     recorder = recorder_at(easy, settings, out)
     expert_records(recorder, "discard")
     assert not out.exists()
-    first = int(recorder.session.env.episode[0])
+    first = int(recorder.session.place.env.episode[0])
     expert_records(recorder, "again")
-    assert recorder.session.env.episode[0] == first
+    assert recorder.session.place.env.episode[0] == first
     assert recorder.told().now == f"**Ready**: start {first}"
     expert_records(recorder)
     assert "Keep it (V)" in recorder.told().todo
@@ -138,7 +138,7 @@ def test_another_cells_dataset_is_refused(easy, tmp_path: Path) -> None:
     recorder = recorder_at(easy, Settings(1, "anna", policy="expert"), out)
     expert_records(recorder, "keep")
     with pytest.raises(InputError, match="another cell than peg_insertion_tight"):
-        Growing(out, load_cell("peg_insertion_tight"), Made(by="a test"))
+        Growing(out, load_cell("peg_insertion_tight"), Made(by="a test"), ())
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -148,7 +148,7 @@ def test_what_the_cameras_see_is_kept_with_it(tmp_path: Path) -> None:
     cell, out = Cell.load("peg_insertion_camera"), tmp_path / "anna"
     with simulation(cell) as backend:
         recorder = recorder_of(cell, backend, Settings(2, "anna", policy="expert"), out, time.monotonic)
-        seen = recorder.session.pictures["wrist"].astype(int)
+        seen = recorder.session.place.pictures["wrist"].astype(int)
         expert_records(recorder)
         steps = recorder.session.outcome.steps
         recorder.do(Wish("keep"))

@@ -13,6 +13,7 @@ from robot_rlaas.env.tasks import contract_of, expert_of
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.teleop.pilot import Goal, Pilot
 from robot_rlaas.teleop.session import Phase, Session
+from robot_rlaas.teleop.simulated import Simulated
 
 SEEDS = Seeds(0, Space.DEMONSTRATE)
 
@@ -32,7 +33,7 @@ def begin(cell, workcell) -> Callable[..., tuple[Session, Clock]]:
     def make(policy=None, number: int = 3) -> tuple[Session, Clock]:
         env = BatchEnv(cell, workcell, CpuBackend(workcell, cell, 1, nthread=1), SEEDS, restart=False)
         clock = Clock()
-        session = Session(env, Pilot(cell.control, env.contract), "anna", clock, policy)
+        session = Session(Simulated(env, clock), Pilot(cell.control, env.contract), "anna", policy)
         session.ready(number)
         session.record()
         return session, clock
@@ -45,7 +46,7 @@ def play(session: Session, clock: Clock, periods: int = 1000) -> None:
     for _ in range(periods):
         if session.phase == Phase.ENDED:
             return
-        clock.s = session.due_s
+        clock.s = session.place.due_s
         session.step()
 
 
@@ -108,11 +109,11 @@ def test_an_attempt_simulated_again_is_the_same_to_the_bit(cell, workcell, begin
 def test_a_late_period_is_counted_and_noted_and_none_is_left_out(cell, begin) -> None:
     session, clock = begin(expert_of(cell, contract_of(cell), 1))
     play(session, clock, 10)
-    clock.s = session.due_s + 0.012  # less than half a period
+    clock.s = session.place.due_s + 0.012  # less than half a period
     session.step()
-    clock.s = session.due_s + 0.2
+    clock.s = session.place.due_s + 0.2
     session.step()
-    assert session.due_s == pytest.approx(clock.s + cell.period_s), "what is late shifts the rest, without a rush"
+    assert session.place.due_s == pytest.approx(clock.s + cell.period_s), "what is late shifts the rest, without a rush"
     play(session, clock)
     episode = session.episode()
     assert session.late == episode.late.sum() == 1
@@ -124,7 +125,7 @@ def test_a_late_period_is_counted_and_noted_and_none_is_left_out(cell, begin) ->
 
 def test_a_slow_pace_is_not_late(cell, begin) -> None:
     session, clock = begin(expert_of(cell, contract_of(cell), 1))
-    session.pace = 0.25
+    session.place.pace = 0.25
     play(session, clock)
     episode = session.episode()
     assert not episode.late.any()
@@ -144,7 +145,7 @@ def test_what_an_operator_corrects_is_marked(cell, begin) -> None:
     session, clock = begin(Stands())
     play(session, clock, 5)
     session.take_over()
-    session.pilot.align(session.env.observation, session.env.task.frame)
+    session.pilot.align(session.place.observation, session.place.frame)
     play(session, clock, 7)
     session.release()
     play(session, clock)
@@ -160,4 +161,4 @@ def test_whoever_takes_over_begins_where_the_tool_is(cell, begin) -> None:
     session, clock = begin(expert_of(cell, contract_of(cell), 1))
     play(session, clock, 8)
     session.take_over()
-    np.testing.assert_allclose(session.pilot.act(session.env.observation, session.env.task.frame), 0, atol=1e-3)
+    np.testing.assert_allclose(session.pilot.act(session.place.observation, session.place.frame), 0, atol=1e-3)

@@ -78,7 +78,7 @@ def axes_of(data: Data) -> list[Axis]:
         unit, scale = WORDS.get(end, ("", 1.0))
         seen = starts[:, column][np.isfinite(starts[:, column])] if len(starts) else np.zeros(0)
         low, high = told.get(name, (np.inf, -np.inf))
-        low, high = min([low, *seen]), max([high, *seen])  # a contact file may draw beyond
+        low, high = min([low, *seen.tolist()]), max([high, *seen.tolist()])  # a contact file may draw beyond
         if high - low > 1e-9:
             words = (stem if end in WORDS else name).replace("_", " ").replace(".", " ")
             placed = not any(word in UNSEEN for word in words.split())

@@ -73,6 +73,7 @@ def compare(data: Data, again: dict[int, Again]) -> Iterator[Finding]:
 
     Where most of them do, it is the simulation that has changed, not they.
     """
+    yield from _of_arms(data)
     scale = _scale(data)
     apart = {index: _apart(run, data.opened.episodes[index], scale) for index, run in again.items()}
     changed = sum(len(frames) > 0 for frames in apart.values())
@@ -101,6 +102,16 @@ def compare(data: Data, again: dict[int, Again]) -> Iterator[Finding]:
             was, now = ("a success" if success else "a failure" for success in (episode.success, run.success))
             text = f"labelled {was}, but simulated again it is {now}"
             yield Finding("replay", Severity.BAD, index, None, text, "put it right with 'rlaas demos relabel'")
+
+
+def _of_arms(data: Data) -> Iterator[Finding]:
+    """What no simulation can do again."""
+    arm = data.opened.lineage.made.settings.get("arm")
+    if arm is not None:
+        count = len(data.opened.lineage.episodes)
+        unknown = sum(attempt.seed is None for attempt in data.opened.lineage.episodes)
+        text = f"{unknown} of {count} episodes were recorded on an arm ({arm}): they cannot be simulated again"
+        yield Finding("replay", Severity.NOTE, None, None, text, "look at what the other checks say of them")
 
 
 def _apart(run: Again, episode: Episode, scale: np.ndarray) -> np.ndarray:

@@ -1,10 +1,13 @@
 """Takes the policy's node through its lifecycle and tells how it goes, one line per event, on standard output.
 
-Parameters: attempts, scored (a virtual arm counts), timeout_s. Exit code 0: all attempts were made; 1: they were not.
+Parameters: attempts, scored (a virtual arm counts), timeout_s, attended. Exit code 0: all attempts were made; 1: they
+were not. If somebody attends, the page must be up before the policy is activated, and a stop ends nothing: whoever sits
+there resets it, or ends the deployment.
 """
 
 import argparse
 import json
+import math
 import os
 import signal
 import sys
@@ -22,8 +25,15 @@ from std_msgs.msg import String
 
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, light_executor
+from robot_rlaas.deploy.ui import VARIABLE
 
-START_S = 30.0
+START_S, ANSWER_S, TRIES = 30.0, 5.0, 3
+LEADS_TO = {
+    Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_ACTIVATE: State.PRIMARY_STATE_ACTIVE,
+    Transition.TRANSITION_DEACTIVATE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_CLEANUP: State.PRIMARY_STATE_UNCONFIGURED,
+}
 
 
 class Interrupted(Exception):
@@ -39,7 +49,8 @@ class Conductor:
 
     def __init__(self, params: dict[str, Any]) -> None:
         self._params = params
-        self._policy, self._score, self._supervisor = {}, {}, {}
+        self._policy, self._score, self._supervisor, self._page = {}, {}, {}, {}
+        self._waiting = False
         self._told, self._stopped, self._parent = 0, False, os.getppid()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
@@ -49,7 +60,13 @@ class Conductor:
         self._node = Node("rlaas_conductor")
         self._executor = light_executor()
         self._executor.add_node(self._node)
-        for topic, name in ((names.POLICY, "_policy"), (names.SCORE, "_score"), (names.SUPERVISOR, "_supervisor")):
+        topics = {
+            names.POLICY: "_policy",
+            names.SCORE: "_score",
+            names.SUPERVISOR: "_supervisor",
+            names.PAGE: "_page",
+        }
+        for topic, name in topics.items():
             self._node.create_subscription(String, topic, self._keep(name), LATCHED)
         self._node.create_subscription(String, names.EVENTS, self._tell_event, RELIABLE)
         self._change = self._node.create_client(ChangeState, f"{names.POLICY_NODE}/change_state")
@@ -77,10 +94,14 @@ class Conductor:
         """
         self._until(self._change.service_is_ready, START_S, "the policy's node does not come up")
         self._configure()
+        if self._params["attended"]:
+            self._until(lambda: bool(self._page), START_S, "the operator's page does not come up")
+            print(f"the operator's page: {os.environ[VARIABLE]}", flush=True)
         if not self._transition(Transition.TRANSITION_ACTIVATE):
             raise Failed("the policy's node refuses to activate")
         print("the policy is active", flush=True)
-        self._until(self._finished, self._params["timeout_s"], "the attempts take too long")
+        timeout_s = math.inf if self._params["attended"] else self._params["timeout_s"]
+        self._until(self._finished, timeout_s, "the attempts take too long")
 
     def _configure(self) -> None:
         """The arm may still be starting: ask again until it answers, or time is up."""
@@ -97,20 +118,39 @@ class Conductor:
         for i, attempt in enumerate(attempts[self._told :], start=self._told + 1):
             print(f"attempt {i} of {self._params['attempts']}: {_words(attempt)}", flush=True)
         self._told = len(attempts)
-        if self._supervisor.get("latched"):
-            raise Failed(f"the supervisor stopped the arm: {self._supervisor['why']}; to go on: {names.RESET}")
+        latched = bool(self._supervisor.get("latched"))
+        if latched and not self._waiting:
+            text = f"the supervisor stopped the arm: {self._supervisor['why']}; to go on: {names.RESET}"
+            if not self._params["attended"]:
+                raise Failed(text)
+            print(text, flush=True)
+        self._waiting = latched
         return bool(self._policy.get("finished")) and len(attempts) >= self._params["attempts"]
 
     def _transition(self, number: int) -> bool:
+        """Make a step of the lifecycle. An answer that is sent before its asker is known gets lost: ask again."""
         request = ChangeState.Request(transition=Transition(id=number))
-        return self._answer(self._change.call_async(request), "change_state").success
+        for _ in range(TRIES):
+            answer = self._answer(self._change, request)
+            if answer is not None:
+                return answer.success
+            if self._state() == LEADS_TO[number]:
+                return True
+        raise Failed("the policy's node does not answer change_state")
 
     def _state(self) -> int:
-        return self._answer(self._get.call_async(GetState.Request()), "get_state").current_state.id
+        for _ in range(TRIES):
+            answer = self._answer(self._get, GetState.Request())
+            if answer is not None:
+                return answer.current_state.id
+        raise Failed("the policy's node does not answer get_state")
 
-    def _answer(self, future: Any, what: str) -> Any:
-        self._until(future.done, 10.0, f"the policy's node does not answer {what}")
-        return future.result()
+    def _answer(self, client: Any, request: Any) -> Any:
+        """None if there is none in time."""
+        future, deadline = client.call_async(request), time.monotonic() + ANSWER_S
+        while not future.done() and time.monotonic() < deadline:
+            self._spin(0.1)
+        return future.result() if future.done() else None
 
     def _until(self, condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:
         deadline = time.monotonic() + timeout_s

@@ -16,7 +16,7 @@ from std_msgs.msg import String
 
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.plan import environment
-from robot_rlaas.deploy.ros.process import LATCHED, MOST_URGENT, hurry, light_executor
+from robot_rlaas.deploy.ros.process import LATCHED, MOST_URGENT, calm, hurry, light_executor
 
 START_S = 40.0
 
@@ -87,16 +87,19 @@ class Panel:
 
 
 @contextmanager
-def on_domain(domain_id: int) -> Iterator[None]:
-    """ROS in this process, on a domain that stays on this machine, as urgent as what drives the arm."""
+def on_domain(domain_id: int | None, urgency: int = MOST_URGENT) -> Iterator[None]:
+    """ROS in this process, on a domain that stays on this machine; by default as urgent as what drives the arm.
+
+    Without a domain it is the environment's.
+    """
     own = {name: value for name, value in environment(domain_id).items() if name.startswith("ROS")}
     before = {name: os.environ.get(name) for name in own}
     with ExitStack() as stack:
         stack.callback(_environ, before)
         _environ(own)
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            stack.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
-            hurry(MOST_URGENT)
+            stack.callback(calm)
+            hurry(urgency)
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(rclpy.try_shutdown)
         yield

@@ -83,11 +83,13 @@ class PolicyNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See the lifecycle."""
         self._active = True
+        self._tell()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See the lifecycle. The last thing on the wire is the last target once more: a hold."""
         self._hold()
+        self._tell()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -106,7 +108,8 @@ class PolicyNode(LifecycleNode):
             raise InputError("the bundle was exchanged after it was checked", file=bundle.path, fix="deploy it again")
         self._sampler.check(time.time())
         if not self._ready:
-            raise InputError("the supervisor hears nothing, or not all, of the arm's sensors", fix="see its log")
+            text = "the supervisor does not hear all of the arm's sensors yet, or the arm's controller does not listen"
+            raise InputError(text, fix="start the arm's driver and its controller; check topics and domain")
         bundle = replace(bundle, envelope=Envelope.from_json(self._params["envelope"]))  # as the supervisor has it
         inside = self._inside = Inside(bundle.domain) if bundle.domain else None
         watched = (inside.watching,) if inside else ()
@@ -181,8 +184,8 @@ class PolicyNode(LifecycleNode):
         phase = str(self._phase) if self._phase else "not started"
         finished = self._cycle is not None and self._cycle.finished
         vouched = {"sha256": self._params["bundle_sha256"], "origin": self._params["origin"]}
-        status = {"phase": phase, "finished": finished, "problem": problem, "bundle": vouched, **self._stats}
-        self._send_status(String(data=json.dumps(status)))
+        status = {"phase": phase, "finished": finished, "active": self._active, "problem": problem, "bundle": vouched}
+        self._send_status(String(data=json.dumps(status | self._stats)))
 
 
 def _latency(values_s: Collection[float]) -> dict[str, float]:

@@ -77,12 +77,12 @@ def main(
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     parent = os.getppid()
-    if urgency:
-        hurry(urgency)
     rclpy.init(args=ros, signal_handler_options=SignalHandlerOptions.NO)
     node = make(params)
     executor = (executor_of or light_executor)()
     executor.add_node(node)
+    if urgency:
+        hurry(urgency)  # not earlier: a process that starts must not hold up one that moves an arm
     gc.collect()
     gc.freeze()  # what lives now lives on: later collections stay short
     try:
@@ -96,12 +96,25 @@ def main(
 
 
 def hurry(urgency: int) -> None:
-    """Ask for a real-time priority, or at least for a better one; the threads of ROS inherit it."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(urgency))
-    except OSError:
+    """Ask for a real-time priority for all threads of this process, or at least for a better one."""
+    for thread in _threads():
+        try:
+            os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(urgency))
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, thread, NICE)
+
+
+def calm() -> None:
+    """Take the real-time priority back from all threads of this process."""
+    for thread in _threads():
         with contextlib.suppress(OSError):
-            os.nice(NICE)
+            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _threads() -> list[int]:
+    """Linux's ids of this process's threads."""
+    return [int(name) for name in os.listdir("/proc/self/task")]
 
 
 def light_executor() -> Executor:

@@ -36,7 +36,7 @@ class RecorderNode(Node):
     """Subscribes to topics {name: {"type": ..., "qos": one of QOS}} and writes what comes."""
 
     def __init__(self, params: dict[str, Any]) -> None:
-        super().__init__("rlaas_recorder")
+        super().__init__(names.RECORDER_NODE)
         path = Path(params["file"])
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("wb")

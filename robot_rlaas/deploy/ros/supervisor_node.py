@@ -5,6 +5,7 @@ Parameters: chain, envelope, arm, limits, period_s, command_rate_hz, topics, har
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from robot_rlaas.cell.hardware import Topics
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
+from robot_rlaas.deploy.counts import OPERATOR
 from robot_rlaas.deploy.pace import LATE_TICKS, Pace
 from robot_rlaas.deploy.ros.process import (
     LATCHED,
@@ -54,15 +56,18 @@ class SupervisorNode(Node):
             params["limits"],
         )
         self._setpoints, self._shown = Float64MultiArray(), ("", "", False)
-        self._send_setpoints = self.create_publisher(Float64MultiArray, names.SETPOINTS, RELIABLE).publish
+        self._out = self.create_publisher(Float64MultiArray, names.SETPOINTS, RELIABLE)
+        self._send_setpoints = self._out.publish
         self._send_counts = self.create_publisher(String, names.SUPERVISOR, LATCHED).publish
         self._send_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE).publish
         self._tell_events = tell_events(self, "supervisor", self._supervisor.journal)
         self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
         self.create_subscription(JointTrajectory, names.TARGET, self._receive, RELIABLE)
-        self._others("watchdog", names.WATCHDOG)
-        self._others("recorder", names.RECORDER)
+        self._supervisor.connected = False
+        self._others("watchdog", names.WATCHDOG, self._connect)
+        self._others("recorder", names.RECORDER, lambda content: None)
+        self.create_service(Trigger, names.STOP, self._stop)
         self.create_service(Trigger, names.RESET, self._reset)
         self._watchdog = self.create_client(Trigger, names.WATCHDOG_RESET)
         self._pace, self._led_s = Pace(tick_s, time.monotonic()), 0.0
@@ -118,10 +123,14 @@ class SupervisorNode(Node):
             self._setpoints.data = doubles(np.concatenate([setpoint, self._supervisor.velocity_rad_s]))
             self._send_setpoints(self._setpoints)
 
-    def _others(self, who: str, topic: str) -> None:
-        """Stop the arm if that process says that it fails, or says nothing any more."""
+    def _connect(self, watchdog: dict[str, Any]) -> None:
+        self._supervisor.connected = watchdog["heard"] and self._out.get_subscription_count() > 0
+
+    def _others(self, who: str, topic: str, hear: Callable[[dict[str, Any]], None]) -> None:
+        """Hear what that process says; stop the arm if it says that it fails, or says nothing any more."""
 
         def take(content: dict[str, Any]) -> None:
+            hear(content)
             if content["failed"]:
                 self._supervisor.fault(who, f"{who}: {content['failed']}", time.monotonic())
 
@@ -129,6 +138,13 @@ class SupervisorNode(Node):
             self._supervisor.fault(who, f"the {who} is gone", time.monotonic())
 
         listen_alive(self, topic, take, gone)
+
+    def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._supervisor.fault(OPERATOR, "the operator pressed STOP", time.monotonic())
+        self._tell_events()
+        self._report()
+        response.success, response.message = True, self._supervisor.why
+        return response
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._watchdog.service_is_ready():

@@ -32,14 +32,15 @@ class WatchdogNode(Node):
         limits = (envelope.speed_rad_s, envelope.acceleration_rad_s2)
         self._watchdog = Watchdog(params["joints"], params["controller_joints"], *limits, tick_s)
         self._command, self._state = Float64MultiArray(), b""
-        self._send_command = self.create_publisher(Float64MultiArray, topics.command, RELIABLE).publish
+        self._commands = self.create_publisher(Float64MultiArray, topics.command, RELIABLE)
+        self._send_command = self._commands.publish
         self._send_state = self.create_publisher(String, names.WATCHDOG, ALIVE).publish
         self._tell_events = tell_events(self, "watchdog", self._watchdog.journal)
         self.create_subscription(Float64MultiArray, names.SETPOINTS, self._receive, RELIABLE)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data, raw=True)
         self.create_service(Trigger, names.WATCHDOG_RESET, self._reset)
         self._silence = every(self, SILENT_TICKS * tick_s, self._tick)
-        every(self, 1.0, self._tell)
+        every(self, 0.5, self._tell)
         self._tell()
 
     def close(self) -> None:
@@ -75,8 +76,15 @@ class WatchdogNode(Node):
             self._send_command(self._command)
 
     def _tell(self) -> None:
-        self._send_state(String(data=json.dumps({"latched": self._watchdog.latched, "failed": self._watchdog.why})))
+        state = {"latched": self._watchdog.latched, "failed": self._watchdog.why, "heard": self._heard()}
+        self._send_state(String(data=json.dumps(state)))
         self._tell_events()
+
+    def _heard(self) -> bool:
+        """The arm's controller is there for the commands: somebody who is no recorder, and everybody is connected."""
+        listeners = self.get_subscriptions_info_by_topic(self._commands.topic_name)
+        arm = [one for one in listeners if one.node_name != names.RECORDER_NODE]
+        return bool(arm) and self._commands.get_subscription_count() >= len(listeners)
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success, response.message = True, f"was latched: {self._watchdog.reset(time.monotonic())}"

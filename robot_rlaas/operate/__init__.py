@@ -1,0 +1,1 @@
+"""The page on which an operator sees what a deployment does, and stops it."""
