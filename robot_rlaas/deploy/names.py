@@ -15,5 +15,6 @@ STOP = "/rlaas/stop"  # std_srvs/Trigger: the supervisor stops the arm until som
 RESET = "/supervisor/reset"  # std_srvs/Trigger: the watchdog, too
 WATCHDOG_RESET = "/watchdog/reset"  # std_srvs/Trigger
 PAGE = "/rlaas/page"  # std_msgs/String, JSON, latched: the operator's page is up
-POLICY_NODE, RECORDER_NODE = "rlaas_policy", "rlaas_recorder"
+POLICY_NODE, RECORDER_NODE, EARS_NODE = "rlaas_policy", "rlaas_recorder", "rlaas_operator_ears"
+WITNESSES = (RECORDER_NODE, EARS_NODE)  # they hear what passes, and move nothing
 BASE_FRAME, WRIST_FRAME = "base_link", "tool0"

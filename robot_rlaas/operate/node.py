@@ -81,7 +81,7 @@ class OperatorNode(Node):
         self._lock, self._stack = Lock(), ExitStack()
         server = self._stack.enter_context(page_server(0, self._cell.name, bare=True))
         self._arm = LiveArm(server, self._cell)
-        self._ears = Node("rlaas_operator_ears")  # no executor: nothing wakes this process for a message
+        self._ears = Node(names.EARS_NODE)  # no executor: nothing wakes this process for a message
         self._states = Stream(self._ears, JointState, topics.joint_states)
         self._targets = Stream(self._ears, JointTrajectory, names.TARGET)
         self._setpoints = Stream(self._ears, Float64MultiArray, names.SETPOINTS)

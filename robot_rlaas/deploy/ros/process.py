@@ -22,6 +22,7 @@ from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
@@ -156,6 +157,13 @@ def listen_alive(node: Node, topic: str, take: Callable[[dict[str, Any]], None],
 
     events = SubscriptionEventCallbacks(liveliness=changed)
     node.create_subscription(String, topic, heard, ALIVE, event_callbacks=events)
+
+
+def listened_to(node: Node, publisher: Publisher) -> bool:
+    """Somebody takes what is published who is no mere witness, and everybody who is known of is connected."""
+    listeners = node.get_subscriptions_info_by_topic(publisher.topic_name)
+    others = [one for one in listeners if one.node_name not in names.WITNESSES]
+    return bool(others) and publisher.get_subscription_count() >= len(listeners)
 
 
 def stamp_ns(stamp: Time) -> int:

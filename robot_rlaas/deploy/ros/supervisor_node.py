@@ -32,6 +32,7 @@ from robot_rlaas.deploy.ros.process import (
     doubles,
     every,
     listen_alive,
+    listened_to,
     main,
     stamp_ns,
     tell_events,
@@ -124,7 +125,7 @@ class SupervisorNode(Node):
             self._send_setpoints(self._setpoints)
 
     def _connect(self, watchdog: dict[str, Any]) -> None:
-        self._supervisor.connected = watchdog["heard"] and self._out.get_subscription_count() > 0
+        self._supervisor.connected = watchdog["heard"] and listened_to(self, self._out)
 
     def _others(self, who: str, topic: str, hear: Callable[[dict[str, Any]], None]) -> None:
         """Hear what that process says; stop the arm if it says that it fails, or says nothing any more."""

@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from robot_rlaas.cell.hardware import Topics
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
-from robot_rlaas.deploy.ros.process import ALIVE, MOST_URGENT, RELIABLE, doubles, every, main, tell_events
+from robot_rlaas.deploy.ros.process import ALIVE, MOST_URGENT, RELIABLE, doubles, every, listened_to, main, tell_events
 from robot_rlaas.deploy.watchdog import SILENT_TICKS, Watchdog
 
 
@@ -76,15 +76,9 @@ class WatchdogNode(Node):
             self._send_command(self._command)
 
     def _tell(self) -> None:
-        state = {"latched": self._watchdog.latched, "failed": self._watchdog.why, "heard": self._heard()}
+        state = {"latched": self._watchdog.latched, "failed": self._watchdog.why, "heard": listened_to(self, self._commands)}
         self._send_state(String(data=json.dumps(state)))
         self._tell_events()
-
-    def _heard(self) -> bool:
-        """The arm's controller is there for the commands: somebody who is no recorder, and everybody is connected."""
-        listeners = self.get_subscriptions_info_by_topic(self._commands.topic_name)
-        arm = [one for one in listeners if one.node_name != names.RECORDER_NODE]
-        return bool(arm) and self._commands.get_subscription_count() >= len(listeners)
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success, response.message = True, f"was latched: {self._watchdog.reset(time.monotonic())}"
