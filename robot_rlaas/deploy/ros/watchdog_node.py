@@ -76,7 +76,8 @@ class WatchdogNode(Node):
             self._send_command(self._command)
 
     def _tell(self) -> None:
-        state = {"latched": self._watchdog.latched, "failed": self._watchdog.why, "heard": listened_to(self, self._commands)}
+        state = {"latched": self._watchdog.latched, "failed": self._watchdog.why}
+        state["heard"] = listened_to(self, self._commands)
         self._send_state(String(data=json.dumps(state)))
         self._tell_events()
 
