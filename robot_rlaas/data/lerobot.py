@@ -139,11 +139,22 @@ def _store(
         for episode in episodes:
             for frame in _frames(episode, task):
                 dataset.add_frame(frame)
-            dataset.save_episode(parallel_encoding=False)
+            with _as_urgent_as_before():
+                dataset.save_episode(parallel_encoding=False)
             attempts.append(attempt_of(episode))
             on_episode()
         dataset.finalize()
     return attempts
+
+
+@contextmanager
+def _as_urgent_as_before() -> Iterator[None]:
+    """Run by root, the encoder of AV1 gives its caller the highest real-time priority: an arm's processes would starve."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
 
 
 @contextmanager

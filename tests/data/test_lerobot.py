@@ -71,6 +71,7 @@ def test_episodes_are_added_one_by_one_with_their_pictures(recorded, tmp_path: P
     taken = [
         e._replace(pictures={"wrist": np.full((5, 64, 64, 3), 40 * (i + 1), np.uint8)}) for i, e in enumerate(short)
     ]
+    urgency = os.sched_getscheduler(0), os.sched_getparam(0)
     grown, lineage = tmp_path / "grown", read_lineage(path).model_copy(update={"episodes": ()})
     write_dataset(grown, lineage, taken[:1], cameras={"wrist": (64, 64)})
     before = {file: file.read_bytes() for file in grown.rglob("*") if file.is_file()}
@@ -82,6 +83,7 @@ def test_episodes_are_added_one_by_one_with_their_pictures(recorded, tmp_path: P
         file.name for file, content in before.items() if (held / file.relative_to(grown)).read_bytes() != content
     }
     assert not changed, "what stood there before was written into"
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == urgency, "the encoder takes real-time priority"
     assert [e.number for e in read_dataset(grown, contract)] == [0, 1, 2]
     dataset = LeRobotDataset(repo_id="local/grown", root=grown)
     assert dataset.num_episodes == 3
