@@ -149,7 +149,7 @@ def _store(
 
 @contextmanager
 def _as_urgent_as_before() -> Iterator[None]:
-    """Run by root, the encoder of AV1 gives its caller the highest real-time priority: an arm beside it would starve."""
+    """Run by root, AV1's encoder gives its caller the highest real-time priority: an arm beside it would starve."""
     policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         yield
