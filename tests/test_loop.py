@@ -32,6 +32,7 @@ def options(policy: Path, out: Path) -> Options:
 
 
 @pytest.mark.realtime
+@pytest.mark.timeout(600)
 def test_a_turn(policy, tmp_path) -> None:
     pytest.importorskip("rclpy")
     watch = Notes()
