@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from bench.enforcement import enforced
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
 from robot_rlaas import pipeline, qualification
 from robot_rlaas.bundle import Trust, build_bundle, load_bundle
@@ -99,7 +100,7 @@ def domain_of(policy: Path) -> dict[str, Figure]:
         figures |= _told(name, domain, *_episodes(Cell(spec, build(spec), cell.path), policy, 2, BROKEN, ()))
     for name, features in FROZEN.items():
         figures |= _told(name, domain, *_episodes(cell, policy, 2, BROKEN, features))
-    return figures
+    return figures | enforced(loaded, CELLS)
 
 
 def _episodes(

@@ -11,8 +11,8 @@ from scipy import stats
 
 from bench.measurements import Figure, at_least, at_most
 from robot_rlaas.calibrate.camera.camera import calibrate_camera
-from robot_rlaas.calibrate.camera.hand_eye import step_between
 from robot_rlaas.cell.camera_calibration import Mount
+from robot_rlaas.vision.poses import step_between
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "calibrate"))  # where camera_scene is
 

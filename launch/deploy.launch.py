@@ -22,6 +22,8 @@ ARGUMENTS = {
     "use_mock_hardware": ("false", "true: a virtual arm; false: the arm whose driver runs in this ROS domain"),
     "plant": ("ur5e_worn", "how the virtual arm differs from the nominal one"),
     "seed": ("0", "which parts the virtual arm is given"),
+    "domain": ("enforce", "tell: do not slow and hold an arm whose policy sees what it was not qualified on"),
+    "perception": ("", "a perception file: how the camera of a real arm sees where the plate is"),
     "ui": ("false", "true: a page in the browser that shows the arm and stops it"),
     "ui_port": (str(PORT), "of that page"),
     "ui_host": (LOOPBACK, "of that page; for other machines, with a token"),
@@ -48,7 +50,9 @@ def processes(context: LaunchContext) -> list[LogInfo | ExecuteProcess]:
         plant=given["plant"],
         seed=int(given["seed"]),
         domain_id=None,
+        domain=given["domain"],
         ui=ui_at(given["ui_host"], int(given["ui_port"])) if _true(given["ui"]) else None,
+        perception=Path(given["perception"]) if given["perception"] else None,
     )
     return [
         LogInfo(msg=f"bundle {bundle.manifest['name']}: {bundle.origin}"),

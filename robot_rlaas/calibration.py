@@ -144,9 +144,9 @@ def predict_currents(
 
 def draw_board(board: Path | None, dpi: int, out: Path) -> Result:
     """Write a ChArUco board to print, and its description beside it."""
-    from robot_rlaas.calibrate.camera.board import A4_BOARD, save_board
     from robot_rlaas.cell.camera_calibration import BoardSpec
     from robot_rlaas.cell.strict_yaml import load_spec
+    from robot_rlaas.vision.board import A4_BOARD, save_board
 
     save_board(load_spec(board, BoardSpec) if board else A4_BOARD, out, dpi)
     return Result(f"{out}: print it at 100 %")

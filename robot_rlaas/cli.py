@@ -130,6 +130,9 @@ def _deploy_command(commands) -> None:
     parser.add_argument("--attempts", type=count, default=10, help="(default: 10)")
     parser.add_argument("--domain-id", type=int, help="ROS domain of a virtual arm (default: a random one)")
     add_arm(parser)
+    told = "when the policy sees what it was not qualified on: slow and hold the arm, or only tell (default: enforce)"
+    parser.add_argument("--domain", choices=("enforce", "tell"), default="enforce", help=told)
+    add_path(parser, "--perception", "of a real arm's camera: how it sees where the plate is", required=False)
     parser.add_argument("--ui", action="store_true", help="a page in the browser that shows the arm and stops it")
     parser.add_argument("--ui-port", type=natural, default=8090, help="(default: 8090)")
     parser.add_argument("--ui-host", default="127.0.0.1", help="for other machines, with a token (default: 127.0.0.1)")
@@ -242,7 +245,11 @@ def _deploy(options: argparse.Namespace) -> int:
     o, trust = options, trust_of(options)
     page = (o.ui_host, o.ui_port) if o.ui else None
     return run_stage(
-        lambda p, watch: p.deploy(o.bundle, o.out, o.attempts, o.plant, o.arm, o.seed, o.domain_id, trust, watch, page)
+        lambda p, watch: p.deploy(
+            *(o.bundle, o.out, o.attempts, o.plant, o.arm, o.seed, o.domain_id, trust, watch, page),
+            domain=o.domain,
+            perception=o.perception,
+        )
     )
 
 

@@ -31,6 +31,7 @@ def demos_commands(commands) -> None:
     add_path(generate, "--out", "the dataset to write")
     _record_command(group)
     _augment_command(group)
+    _import_command(group)
     edit_commands(group)
 
 
@@ -70,6 +71,15 @@ def _augment_command(group) -> None:
     add_path(augment, "--out", "the dataset to write")
 
 
+def _import_command(group) -> None:
+    text = "Make a dataset of what policies saw and did in deployments, an episode per attempt."
+    example = "rlaas demos import runs/first/deployment --cell peg_insertion --out deployed"
+    logs = add_command(group, "import", text, example, _import)
+    logs.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="log.mcap of a deployment, or its folder")
+    logs.add_argument("--cell", required=True, help="the cell that was deployed: a shipped one, or a path")
+    add_path(logs, "--out", "the dataset to write")
+
+
 def _generate(options: argparse.Namespace) -> int:
     from robot_rlaas.learn.recipe import load_recipe
 
@@ -87,6 +97,15 @@ def _record(options: argparse.Namespace) -> int:
 
         hands = (o.device, tuple(o.device_option), o.twist, o.domain_id, o.arm, o.plant)
         return record(o.cell, Settings(o.episodes, o.operator, o.seed, o.policy, o.port, *hands), o.out, watch)
+
+    return run_stage(work)
+
+
+def _import(options: argparse.Namespace) -> int:
+    def work(p, watch):
+        from robot_rlaas.demos import from_logs
+
+        return from_logs(options.logs, p.Cell.load(options.cell), options.out, watch)
 
     return run_stage(work)
 

@@ -278,8 +278,14 @@ def deploy(
     trust: "Trust",
     watch: Watch,
     page: tuple[str, int] | None = None,
+    domain: str = "enforce",
+    perception: Path | None = None,
 ) -> Result:
-    """Let the bundle drive an arm over ROS 2. `page`: host and port of the operator's page, if there shall be one."""
+    """Let the bundle drive an arm over ROS 2.
+
+    `page`: host and port of the operator's page, if there shall be one. `domain` and `perception`: see
+    `deploy.run.deploy`.
+    """
     from robot_rlaas.deploy.run import deploy as deploy_bundle
     from robot_rlaas.deploy.ui import ui_at
 
@@ -293,6 +299,8 @@ def deploy(
         seed=seed,
         domain_id=domain_id,
         ui=ui_at(*page) if page else None,
+        perception=perception,
+        domain=domain,
         on_event=lambda text: watch.say(f"  {text}"),
     )
     text = f"{result.successes} of {attempts} on {plant if arm == 'virtual' else arm}, {result.violations} violations"

@@ -12,6 +12,7 @@ SHARED = {"cell", "files", "assets", "__version__"}  # every room may use these
 ALLOWED = {
     "cell": set(),
     "control": set(),
+    "vision": {"control"},
     "sim": {"control"},
     "env": {"sim", "control"},
     "data": {"env", "control"},
@@ -20,9 +21,9 @@ ALLOWED = {
     "teleop": {"data", "env", "sim", "control", "view"},
     "qualify": {"env", "sim", "control", "view"},
     "bundle": {"control", "env", "sim"},
-    "deploy": {"control", "bundle", "env"},
+    "deploy": {"control", "vision", "bundle", "env"},
     "operate": {"deploy", "view", "pages"},
-    "calibrate": {"sim", "control", "data"},
+    "calibrate": {"sim", "control", "vision", "data"},
     "pages": set(),
 }
 ONLY_IN = {

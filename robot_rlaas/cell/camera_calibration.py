@@ -90,6 +90,10 @@ class Lens(Spec):
         """The camera matrix (3, 3), pixels."""
         return np.array([[self.fx_px, 0.0, self.cx_px], [0.0, self.fy_px, self.cy_px], [0.0, 0.0, 1.0]])
 
+    def parameters(self) -> np.ndarray:
+        """(9,) fx, fy, cx, cy in pixels, k1, k2, p1, p2, k3."""
+        return np.array([self.fx_px, self.fy_px, self.cx_px, self.cy_px, *self.distortion])
+
 
 class CameraPose(Pose):
     """The camera in its parent frame. The camera's frame is OpenCV's: x right, y down, z forward.

@@ -14,7 +14,7 @@ from robot_rlaas.cell.camera_calibration import CameraCalibration, Pose, Quatern
 from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.extends import beside
 from robot_rlaas.cell.fixtures import Name
-from robot_rlaas.cell.quantities import Triple
+from robot_rlaas.cell.quantities import Triple, rotation_of
 from robot_rlaas.cell.strict_yaml import Document, Spec, load_spec
 
 Mount = Literal["cell", "hand"]
@@ -206,10 +206,7 @@ def _one_of(camera: Camera, one: str, other: str) -> None:
 def _orientation(camera: Camera) -> np.ndarray:
     """The rotation (3, 3) from the camera's frame to its parent's."""
     if camera.rpy_deg is not None:
-        (cr, cp, cy), (sr, sp, sy) = np.cos(np.deg2rad(camera.rpy_deg)), np.sin(np.deg2rad(camera.rpy_deg))
-        about_z = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-        about_y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        return about_z @ about_y @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+        return rotation_of(camera.rpy_deg)
     assert camera.mount is not None
     assert camera.at_mm is not None
     assert camera.look_at_mm is not None

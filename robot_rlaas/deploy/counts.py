@@ -31,6 +31,7 @@ class Counts:
         limited_joints: the same by joint; limited_worst_rad: the largest such change.
         blocked: periods refused because arm or tool would have come too near to a box, the table or the arm itself.
         slowed: periods made slower because the tool would have become too fast for a speed zone.
+        cautious: periods made slower because the policy saw what it was not qualified on.
         holds: stops that ended by themselves, by cause.
         stops: latched stops, by cause.
         deadman: times that targets ceased while a motion was under way.
@@ -55,6 +56,7 @@ class Counts:
     limited_worst_rad: float = 0.0
     blocked: int = 0
     slowed: int = 0
+    cautious: int = 0
     holds: Counter[str] = field(default_factory=Counter)
     stops: Counter[str] = field(default_factory=Counter)
     deadman: int = 0
@@ -66,7 +68,7 @@ class Counts:
         """Everything that must not happen with a good policy in a healthy station.
 
         Not in it is what a busy machine does: missed periods, and targets and motions held up by a late sensor. Nor is
-        an operator's stop.
+        an operator's stop, nor caution.
         """
         refused = self.rejected.total() - self.rejected["not_ready"]
         stepped_in = self.limited + self.blocked + self.slowed + self.deadman

@@ -59,6 +59,13 @@ class Sensed(NamedTuple):
     plate: Pose | None
 
 
+class Acted(NamedTuple):
+    """What the policy saw, (observation_size,), and did, (action_size,), in one period of an attempt."""
+
+    seen: np.ndarray
+    action: np.ndarray
+
+
 class Result(NamedTuple):
     """One attempt as the policy's side saw it: by measured depth, wrist force and its own clock.
 
@@ -88,6 +95,7 @@ class Cycle:
         phase: where it is.
         results: of the attempts that were brought to an end.
         observation: (1, observation_size) what was seen last, at home or in an attempt.
+        acted: what the policy saw and did in the period that begins now; None where it was not asked.
         stage: the furthest of the attempt, as measured; an index into `insertion.STAGES`.
         peak_N: the largest wrist force of the attempt.
     """
@@ -116,12 +124,13 @@ class Cycle:
         self._tare: deque[np.ndarray] = deque(maxlen=round(TARE_S / cell.period_s))
         self._zero, self._action = np.zeros(6), np.zeros((1, self._contract.action_size))
         self.observation = np.zeros((1, self._contract.observation_size), np.float32)
+        self.acted: Acted | None = None
         self.stage, self.peak_N = 0, 0.0
         self._gauges = Gauges(cell, chain, envelope, 1)
 
     def step(self, sensed: Sensed) -> np.ndarray:
         """The joint target (k,) for the period that begins now."""
-        held = self._target
+        held, self.acted = self._target, None
         if held is None:
             self._controller.reset(sensed.q_rad[None])
             held = sensed.q_rad
@@ -166,7 +175,7 @@ class Cycle:
         """Leave off; `step` begins again with a lift, from wherever the arm stands then."""
         if not self.finished:
             self._enter(Phase.WAIT, 0.0)
-        self._target = None
+        self._target = self.acted = None
 
     def give_up(self) -> None:
         """End an attempt, also one that has not begun, without a result: the next part is the next thing."""
@@ -253,6 +262,7 @@ class Cycle:
         self._steps += 1
         action = self._policy.act(self.observation)
         self._action = np.clip(np.nan_to_num(action), -1.0, 1.0)
+        self.acted = Acted(self.observation[0], self._action[0])
         return self._controller.command(action, tool, sensed.plate.R).target_rad[0]
 
     def _see(self, sensed: Sensed, tool: ToolState) -> None:

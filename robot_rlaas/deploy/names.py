@@ -1,7 +1,11 @@
 """ROS 2 names of our own. The vendor's names stand in the hardware profile."""
 
 TARGET = "/rlaas/target"  # trajectory_msgs/JointTrajectory, one point, at the control rate
+OBSERVATION = "/rlaas/observation"  # std_msgs/String, JSON: what the policy saw and did for each target, results
 PLATE = "/rlaas/plate_pose"  # geometry_msgs/PoseStamped, latched: the hole's frame as the camera sees it
+PLATE_COVARIANCE = "/rlaas/plate_pose_with_covariance"  # geometry_msgs/PoseWithCovarianceStamped, latched
+PERCEPTION = "/rlaas/perception"  # std_msgs/String, JSON, latched: what keeps the plate's pose from being told
+LOOK = "/rlaas/look"  # std_srvs/Trigger: tell PLATE anew, from pictures that are taken from now on
 POLICY = "/rlaas/policy"  # std_msgs/String, JSON, latched
 MOTION = "/rlaas/motion"  # std_msgs/String, JSON, latched: what a motion of the arm's own is doing
 SUPERVISOR = "/rlaas/supervisor"  # std_msgs/String, JSON, latched

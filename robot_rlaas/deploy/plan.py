@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robot_rlaas.bundle import Bundle
+from robot_rlaas.bundle.domain import Domain
+from robot_rlaas.bundle.flange import chain_to_flange
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile, load_hardware, load_plant
+from robot_rlaas.cell.perception import load_perception
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.capsules import Capsules
 from robot_rlaas.control.envelope import Tightest, envelope_of, tightest
@@ -16,8 +19,10 @@ from robot_rlaas.deploy import names
 from robot_rlaas.deploy.arm import arm_of
 from robot_rlaas.deploy.ui import VARIABLE, Ui
 from robot_rlaas.files import write_json
+from robot_rlaas.vision.target import target_of
 
 ARMS = ("virtual", "real")
+DOMAIN = ("enforce", "tell")  # what follows when a policy leaves its operating domain: slow, then hold; or nothing
 OVERHEAD_S = 15.0  # of one attempt beyond its timeout: lift, home, zero the wrench, next part
 
 
@@ -48,6 +53,8 @@ class Station(NamedTuple):
         cell: the cell.
         chain, envelope: from a bundle or from a workcell.
         capsules: the arm's shape, from there too; None where it is not known.
+        domain: what the supervisor holds the policy to; None: to nothing.
+        domain_rule: for the log: one of DOMAIN, or "unknown" where the bundle has no operating domain.
         bundle_sha256: for the log; empty without a bundle.
         origin: who vouches for the bundle, in words, for the log.
     """
@@ -58,6 +65,8 @@ class Station(NamedTuple):
     bundle_sha256: str = ""
     origin: str = ""
     capsules: Capsules | None = None
+    domain: Domain | None = None
+    domain_rule: str = "unknown"
 
     @property
     def profile(self) -> HardwareProfile:
@@ -130,6 +139,7 @@ def arm_processes(
         "command_rate_hz": profile.command_rate_hz,
         "topics": topics,
         "hardware": cell.robot.hardware,
+        "domain": station.domain.to_json() if station.domain else None,
         "counts_file": str(out / "supervisor.json"),
     }
     watchdog = {
@@ -158,21 +168,27 @@ def plan(
     seed: int,
     domain_id: int | None,
     ui: Ui | None = None,
+    domain: str = "enforce",
+    perception: Path | None = None,
 ) -> tuple[Process, ...]:
     """All processes of a deployment, in the order to start them in. See `arm_processes` for the arguments.
 
     The policy's node waits to be configured and activated, which the last process, the conductor, does. With `ui` it
-    waits for the operator's page before that, and leaves stops to whoever sits there.
+    waits for the operator's page before that, and leaves stops to whoever sits there. `domain` is one of DOMAIN. With
+    `perception`, a perception file, a process finds the plate in a camera's pictures; else somebody else has to tell
+    where a real arm's plate is.
 
     Raises:
-        InputError: as `arm_processes`, and for a bundle that nobody vouches for.
+        InputError: as `arm_processes`, for another `domain`, for a bundle that nobody vouches for, and for a perception
+            file that cannot be used.
     """
     if attempts < 1:
         raise InputError(f"{attempts} attempts: at least one")
     if not bundle.origin.accepted:
         raise InputError("it was not asked who vouches for this bundle", file=bundle.path, fix="load it with a Trust")
+    rule = domain_rule(bundle, domain)
     parts = (bundle.cell, bundle.chain, bundle.envelope, bundle.sha256, str(bundle.origin), bundle.capsules)
-    station = Station(*parts)
+    station = Station(*parts, bundle.domain if rule == "enforce" else None, rule)
     profile, env = station.profile, environment(domain_id)
     policy = {
         "bundle": str(bundle.path.resolve()),
@@ -184,7 +200,7 @@ def plan(
         "period_s": bundle.cell.period_s,
         "state_rate_hz": profile.state_rate_hz,
         "topics": profile.topics.model_dump(),
-        "next_part": names.NEXT_PART if arm == "virtual" else "",
+        "next_part": names.NEXT_PART if arm == "virtual" else names.LOOK if perception else "",
         "stats_file": str(out / "policy.json"),
     }
     conductor = {
@@ -193,16 +209,47 @@ def plan(
         "timeout_s": 20.0 + attempts * (bundle.cell.task.timeout_s + OVERHEAD_S),
         "attended": ui is not None,
     }
+    eyes = (_eyes(station, perception, arm, env),) if perception else ()
     page, told = (), {}
     if ui is not None:
         told = {VARIABLE: ui.address}
         page = (Process("operator", "robot_rlaas.operate.node", _operator(bundle, station, ui, conductor), env | told),)
     return (
         *arm_processes(station, out, arm=arm, plant=plant, seed=seed, domain_id=domain_id),
+        *eyes,
         Process("policy", "robot_rlaas.deploy.ros.policy_node", policy, env),
         *page,
         Process("conductor", "robot_rlaas.deploy.ros.conductor", conductor, env | told),
     )
+
+
+def domain_rule(bundle: Bundle, domain: str) -> str:
+    """What of DOMAIN can be done with a bundle, "unknown" where it has no operating domain.
+
+    Raises:
+        InputError: if it is none of them.
+    """
+    if domain not in DOMAIN:
+        raise InputError(f"'{domain}' is nothing to do about the operating domain; allowed: {', '.join(DOMAIN)}")
+    return domain if bundle.domain is not None else "unknown"
+
+
+def _eyes(station: Station, file: Path, arm: str, env: dict[str, str]) -> Process:
+    """The process that finds the plate."""
+    if arm == "virtual":
+        text = "a virtual arm tells itself where its plate is; a perception file is for a real one"
+        raise InputError(text, file=file, fix="leave --perception out, or take --arm real")
+    eye = load_perception(file)
+    target_of(eye.spec.target, file)
+    on_wrist = eye.calibration.mount == "hand"
+    params = {
+        "perception": eye.spec.model_dump(mode="json"),
+        "calibration": eye.calibration.model_dump(mode="json"),
+        "height_m": station.cell.task.plate.top_mm[2] / 1000,
+        "chain": chain_to_flange(station.cell).to_json() if on_wrist else None,
+        "topics": station.profile.topics.model_dump(),
+    }
+    return Process("perception", "robot_rlaas.deploy.ros.perception_node", params, env)
 
 
 def _operator(bundle: Bundle, station: Station, ui: Ui, conductor: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +277,10 @@ def _recorder(station: Station, profile: HardwareProfile, out: Path) -> dict[str
             topics.felt: {"type": "geometry_msgs/msg/WrenchStamped", "qos": "sensor"},
             topics.command: {"type": "std_msgs/msg/Float64MultiArray", "qos": "reliable"},
             names.TARGET: {"type": "trajectory_msgs/msg/JointTrajectory", "qos": "reliable"},
+            names.OBSERVATION: {"type": "std_msgs/msg/String", "qos": "reliable"},
             names.PLATE: {"type": "geometry_msgs/msg/PoseStamped", "qos": "latched"},
+            names.PLATE_COVARIANCE: {"type": "geometry_msgs/msg/PoseWithCovarianceStamped", "qos": "latched"},
+            names.PERCEPTION: {"type": "std_msgs/msg/String", "qos": "latched"},
             names.MOTION: {"type": "std_msgs/msg/String", "qos": "latched"},
             names.EVENTS: {"type": "std_msgs/msg/String", "qos": "reliable"},
         },
@@ -239,6 +289,7 @@ def _recorder(station: Station, profile: HardwareProfile, out: Path) -> dict[str
             "cell_hash": station.cell.hash,
             "bundle_sha256": station.bundle_sha256,
             "bundle_origin": station.origin,
+            "operating_domain": station.domain_rule,
             "hardware": station.cell.robot.hardware,
         },
     }

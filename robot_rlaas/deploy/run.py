@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from robot_rlaas.bundle import Trust, load_bundle
 from robot_rlaas.cell.errors import InputError, StageError
-from robot_rlaas.deploy.plan import Process, plan
+from robot_rlaas.deploy.plan import Process, domain_rule, plan
 from robot_rlaas.deploy.ui import Ui
 from robot_rlaas.files import write_json
 
 STOP_S = 5.0
+RULES = {"enforce": "enforced", "tell": "told, not enforced", "unknown": "the bundle has none, so nothing is enforced"}
 LOOK_S = 0.1  # how often it is looked whether all processes live
 RESULTS = ("deployment.json", "score.json", "supervisor.json", "policy.json")
 STOP_ORDER = ("conductor", "policy", "supervisor", "watchdog", "virtual_arm", "recorder")
@@ -48,6 +49,7 @@ class Deployment(NamedTuple):
         trusted: whether that is somebody who is trusted here.
         domain: how far what the policy saw was from what it was qualified on: `inside.Inside.told`; None where the
             bundle does not know.
+        domain_rule: what followed where it was too far: "enforce", "tell", or "unknown".
     """
 
     attempts: tuple[dict[str, Any], ...]
@@ -68,6 +70,7 @@ class Deployment(NamedTuple):
     origin: str = ""
     trusted: bool = False
     domain: dict[str, Any] | None = None
+    domain_rule: str = "unknown"
 
 
 def deploy(
@@ -81,6 +84,8 @@ def deploy(
     seed: int = 0,
     domain_id: int | None = None,
     ui: Ui | None = None,
+    domain: str = "enforce",
+    perception: Path | None = None,
     on_event: Callable[[str], None] = print,
 ) -> Deployment:
     """Let a bundle drive an arm over ROS 2.
@@ -92,10 +97,12 @@ def deploy(
         attempts: how many parts.
         plant: how the virtual arm differs from the nominal one; a name or a path.
         arm: "virtual" starts a virtual arm on a ROS domain of its own; "real" takes the ROS environment as it is and
-            expects the arm's driver and a camera's plate pose there.
+            expects the arm's driver there, and a camera: its pictures with `perception`, or else the plate's pose.
         seed: which parts the virtual arm is given.
         domain_id: of ROS, 0 to 101, for a virtual arm; by default a random one.
         ui: where the operator's page shall be; by default there is none.
+        perception: the file that says how a real arm's camera sees the plate; see docs/deployment.md.
+        domain: "enforce" slows and then holds an arm whose policy sees what it was not qualified on; "tell" tells it.
         on_event: gets a line of text per event.
 
     Raises:
@@ -106,10 +113,13 @@ def deploy(
     if domain_id is None and arm == "virtual":
         domain_id = random.SystemRandom().randint(1, 100)
     out, loaded = Path(out), load_bundle(bundle, trust)
-    processes = plan(loaded, out, attempts=attempts, arm=arm, plant=plant, seed=seed, domain_id=domain_id, ui=ui)
+    asked = {"attempts": attempts, "arm": arm, "plant": plant, "seed": seed, "domain_id": domain_id}
+    processes = plan(loaded, out, **asked, ui=ui, domain=domain, perception=perception)
     for name in RESULTS:
         (out / name).unlink(missing_ok=True)
+    rule = domain_rule(loaded, domain)
     on_event(f"bundle {loaded.manifest['name']}: {loaded.origin}")
+    on_event(f"operating domain: {RULES[rule]}")
     start = time.monotonic()
     with started(processes, out) as running:
         follow(running, out, on_event)
@@ -135,6 +145,7 @@ def deploy(
         origin=str(loaded.origin),
         trusted=bool(loaded.origin.name),
         domain=policy["domain"],
+        domain_rule=rule,
     )
     write_json(out / "deployment.json", deployment._asdict())
     return deployment

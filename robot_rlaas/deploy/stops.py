@@ -1,5 +1,6 @@
 """Whether the arm has to stand: holds, which end by themselves, and stops, which end when somebody resets them."""
 
+import math
 from typing import NamedTuple
 
 from robot_rlaas.deploy.counts import Counts
@@ -8,8 +9,7 @@ from robot_rlaas.deploy.senses import Trouble
 
 HOLD_S = 0.3  # after the last sign of its cause: the arm has come to rest by then
 PAUSE_S = 0.05  # without a sign of it, and the next one is another
-AGAIN_S = 5.0  # a peak of force or torque so soon after another one is no accident
-RECURRING = ("force", "torque")
+AGAIN_S = {"force": 5.0, "torque": 5.0, "domain": 30.0}  # the same again so soon, or in the next try, is no accident
 
 
 class _Hold(NamedTuple):
@@ -73,7 +73,7 @@ class Stops:
         new = hold is None or hold.trouble.cause != cause
         begins = hold is None or new or now_s - hold.last_s > PAUSE_S
         since_s = now_s if begins or hold is None else hold.since_s
-        again = begins and cause in RECURRING and now_s - self._peaked_s.get(cause, -AGAIN_S) < AGAIN_S
+        again = begins and now_s - self._peaked_s.get(cause, -math.inf) < AGAIN_S.get(cause, 0.0)
         self._peaked_s[cause] = now_s
         self._hold = _Hold(trouble, since_s, now_s, now_s + HOLD_S)
         if again or now_s - since_s >= trouble.lasting_s:

@@ -16,6 +16,7 @@ from statistics import median
 
 import numpy as np
 
+from robot_rlaas.bundle.domain import Domain
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy.arm import UNKNOWN, Arm
@@ -23,6 +24,7 @@ from robot_rlaas.deploy.arrivals import Arrival, refusal
 from robot_rlaas.deploy.counts import Counts
 from robot_rlaas.deploy.events import Event, Journal
 from robot_rlaas.deploy.limited import Limiter
+from robot_rlaas.deploy.outside import Outside
 from robot_rlaas.deploy.pace import LATE_TICKS
 from robot_rlaas.deploy.player import STILL_RAD, Player
 from robot_rlaas.deploy.senses import Senses, Trouble
@@ -44,19 +46,28 @@ class Supervisor:
         period_s: between two targets.
         tick_s: between two setpoints; call `tick` once per tick.
         arm: what else is known of it.
+        domain: what the policy may see; None where nobody shall ask.
 
     Attributes:
         connected: somebody takes the setpoints; set it to false while nobody does.
     """
 
     def __init__(
-        self, chain: SerialChain, envelope: Envelope, period_s: float, tick_s: float, arm: Arm = UNKNOWN
+        self,
+        chain: SerialChain,
+        envelope: Envelope,
+        period_s: float,
+        tick_s: float,
+        arm: Arm = UNKNOWN,
+        domain: Domain | None = None,
     ) -> None:
         self.chain, self.envelope = chain, envelope
         self.period_s, self.tick_s = period_s, tick_s
         self.counts, self.journal = Counts(chain.joints), Journal()
         self._senses = Senses(chain.joints, envelope.force_N, arm.torque_Nm, arm.quiet_s)
         self._stops = Stops(self.counts, self.journal)
+        following = (envelope.speed_rad_s, period_s, self.counts, self.journal)
+        self._outside = Outside(domain, *following) if domain else None
         self._limiter = Limiter(chain, envelope, period_s, arm.capsules, self.counts, self.journal)
         self._player = Player(envelope.acceleration_rad_s2, arm.jerk_rad_s3, tick_s)
         self._pending: np.ndarray | None = None
@@ -173,6 +184,11 @@ class Supervisor:
         self._accept(np.array(arrival.ordered(self.chain.joints)), age_s, now_s, sent_ns)
         return None
 
+    def see(self, seen: np.ndarray | None, age_s: float, now_s: float) -> None:
+        """Take in what the policy saw for a target. See `Outside.see`."""
+        if self._outside is not None:
+            self._outside.see(seen, age_s, now_s)
+
     def fault(self, cause: str, text: str, now_s: float) -> None:
         """Latch a stop for what somebody else found."""
         if self._stops.update(Trouble(cause, text), now_s):
@@ -190,7 +206,7 @@ class Supervisor:
         """
         self._wake(now_s)
         active = self._streaming or not self.at_rest or self._stops.standing
-        if self._stops.update(self._senses.trouble(now_s) if active else None, now_s):
+        if self._stops.update(self._trouble(now_s) if active else None, now_s):
             self.halt()
         position = self._next_setpoint(now_s)
         if position is not None:
@@ -202,6 +218,9 @@ class Supervisor:
         if self.latched == "not_following":
             self._player.stand(self._senses.measured)  # it may be anywhere
         return self._stops.reset(now_s)
+
+    def _trouble(self, now_s: float) -> Trouble | None:
+        return self._senses.trouble(now_s) or (self._outside.trouble(now_s) if self._outside else None)
 
     @property
     def _foreign(self) -> bool:
@@ -219,6 +238,8 @@ class Supervisor:
             self._margins_s.append((early_s + self.period_s / 2) % self.period_s - self.period_s / 2)
         elif self.at_rest:
             self._senses.begin()
+        if self._outside is not None:
+            self._outside.target(now_s)
         before = self._player.targets[2]
         if self._pending is not None:
             before, self.counts.superseded = self._pending, self.counts.superseded + 1
@@ -270,6 +291,9 @@ class Supervisor:
         last, step = player.targets[2], player.targets[2] - player.targets[1]
         if wanted is None:
             return self._limiter.rest(last, step)
+        if self._outside is not None:
+            slower = self._outside.slower(last, wanted, now_s)
+            wanted, player.behind = slower, player.behind or slower is not wanted
         target, limited = self._limiter.safe(last, step, wanted, player.behind, now_s)
         player.behind &= limited
         return target

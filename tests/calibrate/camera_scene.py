@@ -10,9 +10,9 @@ import yaml
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from robot_rlaas.calibrate.camera.board import A4_BOARD, charuco, draw_board
 from robot_rlaas.cell.camera_calibration import BoardSpec, Mount
 from robot_rlaas.sim.render import offscreen, open_gl
+from robot_rlaas.vision.board import A4_BOARD, charuco, draw_board
 
 SIZE = (640, 480)
 FINER = 2  # drawn pixels in a picture's pixel, each way

@@ -10,13 +10,13 @@ from camera_scene import LENS, BoardRenderer, corner_truth, draw_truth, record, 
 from PIL import Image
 from scipy import stats
 
-from robot_rlaas.calibrate.camera.board import A4_BOARD, charuco, draw_board, find_corners, save_board
 from robot_rlaas.calibrate.camera.camera import calibrate_camera, load, save
-from robot_rlaas.calibrate.camera.hand_eye import step_between
 from robot_rlaas.cell.camera_calibration import BoardSpec, CameraCalibration
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.strict_yaml import load_spec
 from robot_rlaas.sim.render import RenderingUnavailable
+from robot_rlaas.vision.board import A4_BOARD, charuco, draw_board, find_corners, save_board
+from robot_rlaas.vision.poses import step_between
 
 MOUNTS = ("hand", "base")
 

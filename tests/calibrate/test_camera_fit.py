@@ -6,12 +6,13 @@ from camera_scene import LENS, board_views, corner_truth, draw_truth, pose, stat
 from scipy import stats
 
 from robot_rlaas.calibrate.camera import hand_eye_fit
-from robot_rlaas.calibrate.camera.board import A4_BOARD, charuco
 from robot_rlaas.calibrate.camera.camera_lens import LensFit, fit_lens
 from robot_rlaas.calibrate.camera.camera_views import View
-from robot_rlaas.calibrate.camera.hand_eye import check_turns, find_hand_eye, moved, step_between, tool_poses
+from robot_rlaas.calibrate.camera.hand_eye import check_turns, find_hand_eye, tool_poses
 from robot_rlaas.calibrate.camera.hand_eye_fit import State, fit_all
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.vision.board import A4_BOARD, charuco
+from robot_rlaas.vision.poses import moved, step_between
 
 BLANK = np.zeros((480, 640), np.uint8)
 BOARD_M = np.asarray(charuco(A4_BOARD).getChessboardCorners(), float)

@@ -20,6 +20,7 @@ from mcap.records import Footer, Message
 from mcap.stream_reader import StreamReader
 from mcap_ros2.decoder import DecoderFactory
 from rclpy.executors import SingleThreadedExecutor
+from samples import Notes
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -27,10 +28,15 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.interpolate import setpoint
+from robot_rlaas.data.opened import open_dataset
+from robot_rlaas.demos import from_logs
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.plan import Station, arm_processes, plan
 from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, to_time
 from robot_rlaas.deploy.run import Deployment, DeploymentError, deploy, started
+from robot_rlaas.files import sha256_file
+from robot_rlaas.pipeline import Cell
+from robot_rlaas.sim.model import build
 
 # rclpy's message generator imports a parser that imports a deprecated module
 pytestmark = [pytest.mark.realtime, pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")]
@@ -99,6 +105,7 @@ def test_what_happened_is_written_down(run, bundle):
     assert written["origin"].startswith("signed by tester")
     assert written["trusted"]
     assert run.events[0].endswith(written["origin"])
+    assert (run.events[1], written["domain_rule"]) == ("operating domain: enforced", "enforce")
     assert (written["plant"], written["domain_id"]) == ("ur5e_worn", DOMAIN)
     assert json.loads((run.out / "supervisor.json").read_text()) == written["supervisor"]
 
@@ -115,7 +122,12 @@ def test_no_process_is_left(run):
 
 
 def test_the_log_holds_every_stream_at_its_rate_and_says_whose_it_is(run, messages):
-    assert set(messages) - {names.EVENTS} == {*STREAMS, names.TARGET, names.PLATE}  # a busy machine has events
+    assert set(messages) - {names.EVENTS} == {
+        *STREAMS,
+        names.TARGET,
+        names.OBSERVATION,
+        names.PLATE,
+    }  # a busy machine has events
     for topic in STREAMS[:2]:
         stamps = np.array([m.log_time for m, _ in messages[topic]]) * 1e-9
         assert np.median(np.diff(stamps)) == pytest.approx(0.01, abs=1e-4)
@@ -126,6 +138,45 @@ def test_the_log_holds_every_stream_at_its_rate_and_says_whose_it_is(run, messag
         metadata = {r.name: r.metadata for r in make_reader(file).iter_metadata()}
     assert metadata["robot_rlaas"]["bundle_sha256"] == run.deployment.bundle_sha256
     assert metadata["robot_rlaas"]["cell_hash"] == run.deployment.cell_hash
+    assert metadata["robot_rlaas"]["operating_domain"] == "enforce"
+
+
+def test_the_log_says_what_the_policy_saw_and_did_for_each_target(run, messages, bundle):
+    said = [json.loads(content.data) for _, content in messages[names.OBSERVATION]]
+    stamps = [m.log_time for m, _ in messages[names.TARGET]]
+    assert [one["stamp_ns"] for one in said] == stamps
+    acted = [one for one in said if one["seen"] is not None]
+    assert len(acted) == sum(a["periods"] for a in run.deployment.domain["attempts"])
+    assert all(one["action"] is None for one in said if one["seen"] is None)
+    assert np.abs([one["action"] for one in acted]).max() <= 1.0
+    domain = load_bundle(bundle).domain
+    scores = domain.scores(np.array([one["seen"] for one in acted], np.float32))
+    assert max(scores) == pytest.approx(max(a["worst"] for a in run.deployment.domain["attempts"]), rel=1e-5)
+
+
+def test_the_log_comes_back_as_demonstrations(run, messages, bundle, cell, tmp_path):
+    """Frame by frame what the policy saw, and what its network does when it sees that."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    out, deployed = tmp_path / "deployed", Cell(cell, build(cell), tmp_path)
+    result = from_logs([run.out], deployed, out, Notes())
+    assert result.text == f"2 episodes, 2 successes: {out}"
+    opened, loaded = open_dataset(out), load_bundle(bundle)
+    said = [json.loads(content.data) for _, content in messages[names.OBSERVATION]]
+    seen = np.array([one["seen"] for one in said if one["seen"] is not None], np.float32)
+    assert np.array_equal(np.concatenate([e.observation for e in opened.episodes.values()]), seen)
+    for episode, attempt in zip(opened.episodes.values(), run.deployment.attempts):
+        own = np.concatenate([loaded.policy().act(row[None]) for row in episode.observation])
+        assert episode.action == pytest.approx(np.clip(own, -1, 1), abs=1e-6)
+        assert episode.peak_force_N == pytest.approx(attempt["peak_force_N"])
+        assert np.median(np.diff(episode.stamp_s)) == pytest.approx(deployed.spec.period_s, abs=1e-4)
+    (log,) = opened.lineage.made.settings["logs"]
+    assert (log["sha256"], log["counted_by"]) == (sha256_file(run.out / "log.mcap"), "virtual_arm")
+    assert (log["bundle_sha256"], log["operating_domain"]) == (loaded.sha256, "enforce")
+    assert LeRobotDataset("local/deployed", root=out, video_backend="pyav").num_episodes == 2
+    with pytest.raises(InputError, match="another cell"):
+        from_logs([run.out], Cell.load("peg_insertion"), tmp_path / "other", Notes())
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_commands_are_the_targets_interpolated(messages):

@@ -1,6 +1,7 @@
 """Which processes are started, with what; and that they need nothing they should not need."""
 
 import ast
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from plate_scene import MARKERS, calibration, spec_of
 
 from robot_rlaas.assets import data_dir
 from robot_rlaas.bundle import load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import load_hardware
+from robot_rlaas.cell.perception import PerceptionSpec, load_perception
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy.plan import plan
 
@@ -121,10 +124,27 @@ def test_joints_keep_their_own_limits_and_places_whatever_order_the_controller_h
     np.testing.assert_array_equal(params["supervisor"]["arm"]["torque_Nm"], [6, 5, 4, 3, 2, 1])
 
 
+@pytest.mark.parametrize(("mount", "chained"), [("base", False), ("tool", True)])
+def test_a_perception_file_adds_a_process_that_the_policy_asks(bundle, trust, tmp_path, mount, chained):
+    (tmp_path / "camera.yaml").write_text(yaml.safe_dump(calibration(np.eye(4), mount).model_dump(mode="json")))
+    file, loaded = tmp_path / "plate.yaml", load_bundle(bundle, trust)
+    file.write_text(yaml.safe_dump(spec_of(MARKERS).model_dump(mode="json", exclude_none=True)))
+    real = GIVEN | {"arm": "real", "domain_id": None}
+    processes = {p.name: p for p in plan(loaded, tmp_path, **real, perception=file)}
+    assert list(processes) == [*NAMES[1:4], "perception", *NAMES[4:]]
+    assert processes["policy"].params["next_part"] == "/rlaas/look"
+    params = json.loads(json.dumps(processes["perception"].params))
+    assert (params["chain"] is not None) == chained
+    assert params["height_m"] == loaded.cell.task.plate.top_mm[2] / 1000
+    assert PerceptionSpec.model_validate(params["perception"]) == load_perception(file).spec
+    with pytest.raises(InputError, match="for a real one"):
+        plan(loaded, tmp_path, **GIVEN, perception=file)
+
+
 def test_only_the_virtual_arm_loads_a_simulator_and_nobody_loads_torch():
     code = """
 import importlib, sys
-for name in ("supervisor_node", "watchdog_node", "recorder_node", "policy_node", "conductor"):
+for name in ("supervisor_node", "watchdog_node", "recorder_node", "policy_node", "perception_node", "conductor"):
     importlib.import_module("robot_rlaas.deploy.ros." + name)
 import robot_rlaas.deploy.run
 heavy = {"mujoco", "torch", "lerobot", "stable_baselines3", "matplotlib", "gymnasium"} & set(sys.modules)
@@ -144,4 +164,4 @@ def test_the_launch_file_starts_the_plans_processes():
     assert [getattr(n.args[1].func, "id", "") for n in loads] == ["Trust"]
     assert "generate_launch_description" in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "plan"]
-    assert {k.arg for k in calls[0].keywords} == {*GIVEN, "ui"}
+    assert {k.arg for k in calls[0].keywords} == {*GIVEN, "ui", "domain", "perception"}

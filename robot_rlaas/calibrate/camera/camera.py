@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from robot_rlaas.calibrate.camera.camera_lens import fit_lens
 from robot_rlaas.calibrate.camera.camera_plot import draw
 from robot_rlaas.calibrate.camera.camera_views import View, enough, read_recording
-from robot_rlaas.calibrate.camera.hand_eye import HandEye, find_hand_eye, step_between
+from robot_rlaas.calibrate.camera.hand_eye import HandEye, find_hand_eye
 from robot_rlaas.calibrate.camera.hand_eye_fit import Fit, fit_all
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.camera_calibration import (
@@ -31,6 +31,7 @@ from robot_rlaas.cell.camera_calibration import (
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.strict_yaml import load_spec
 from robot_rlaas.files import sha256_file, write_atomic
+from robot_rlaas.vision.poses import step_between
 
 CALIBRATION, PICTURE = "camera.yaml", "camera.png"
 HEAD = "# A camera's lens and its pose in the cell. Its frame is OpenCV's: x right, y down, z forward; m, rad, wxyz.\n"

@@ -8,6 +8,7 @@ import numpy as np
 from robot_rlaas.calibrate.camera.camera_views import View
 from robot_rlaas.cell.camera_calibration import RejectedView
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.vision.lens import project
 
 MAX_REPROJECTION_PX = 1.0
 OUTLIER = 3.0  # times the median reprojection error
@@ -57,28 +58,6 @@ def fit_lens(views: list[View]) -> tuple[LensFit, list[View], list[RejectedView]
         found, errors_px = _calibrate(views, size)
     _check(found, views, size)
     return found, views, rejected
-
-
-def project(
-    lens: np.ndarray, T_camera_board: np.ndarray, board_m: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where corners appear, and how that changes.
-
-    Args:
-        lens: (9,) see `LensFit`.
-        T_camera_board: (m, 4, 4) of each corner's board.
-        board_m: (m, 3) the corners in the board's frame.
-
-    Returns:
-        Pixels (m, 2), their derivatives by the lens (m, 2, 9), and by a shift of the board, m, and a turn of it, rad,
-        about the camera's axes (m, 2, 6).
-    """
-    turned = (T_camera_board[:, :3, :3] @ board_m[:, :, None])[..., 0]
-    K = np.array([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]])
-    at_px, J = cv2.projectPoints(turned + T_camera_board[:, :3, 3], np.zeros(3), np.zeros(3), K, lens[4:])
-    J = np.asarray(J, float).reshape(len(board_m), 2, -1)
-    shift = J[..., 3:6]
-    return at_px.reshape(-1, 2), J[..., 6:15], np.concatenate([shift, np.cross(turned[:, None], shift)], axis=2)
 
 
 def _calibrate(views: list[View], size: tuple[int, int]) -> tuple[LensFit, np.ndarray]:

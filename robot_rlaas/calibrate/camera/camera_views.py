@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from pydantic import ValidationError
 
-from robot_rlaas.calibrate.camera.board import BOARD_FILE, charuco, find_corners, sharpness, steepest_edge
 from robot_rlaas.cell.camera_calibration import BoardSpec, ImagePose, ImagePoses, RejectedView
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.strict_yaml import load_spec
+from robot_rlaas.vision.board import BOARD_FILE, charuco, find_corners, sharpness, steepest_edge
 
 POSES_YAML, POSES_CSV = "poses.yaml", "poses.csv"
 COLUMNS = ("image", "x_m", "y_m", "z_m", "qw", "qx", "qy", "qz")

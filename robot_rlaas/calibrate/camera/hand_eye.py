@@ -11,7 +11,8 @@ from scipy.optimize import least_squares
 
 from robot_rlaas.cell.camera_calibration import Mount
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.control.rotation import matrix_from_vector, rotation_vector
+from robot_rlaas.control.rotation import rotation_vector
+from robot_rlaas.vision.poses import inverse, moved, step_between
 
 MIN_TURN_DEG = 8.0
 TYPICAL_M, TYPICAL_RAD = 5e-4, 1e-3  # residuals beyond these pull less
@@ -45,29 +46,6 @@ class HandEye(NamedTuple):
         far = self.position_m > max(OUTLIER * float(np.median(self.position_m)), OUTLIER_FLOOR_M)
         turned = self.rotation_rad > max(OUTLIER * float(np.median(self.rotation_rad)), OUTLIER_FLOOR_RAD)
         return far | turned
-
-
-def inverse(T: np.ndarray) -> np.ndarray:
-    """The inverse poses of T (..., 4, 4)."""
-    R = np.swapaxes(T[..., :3, :3], -1, -2)
-    out = np.zeros_like(T)
-    out[..., :3, :3], out[..., 3, 3] = R, 1.0
-    out[..., :3, 3] = -(R @ T[..., :3, 3:])[..., 0]
-    return out
-
-
-def moved(T: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Poses (n, 4, 4) after steps (n, 6): a shift, m, and a turn about the parent's axes, rad."""
-    out = T.copy()
-    out[:, :3, 3] += step[:, :3]
-    out[:, :3, :3] = matrix_from_vector(step[:, 3:]) @ T[:, :3, :3]
-    return out
-
-
-def step_between(T: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """The inverse of `moved`: steps (n, 6) that take T (n, 4, 4) to the others."""
-    turn = rotation_vector(to[:, :3, :3] @ np.swapaxes(T[:, :3, :3], 1, 2))
-    return np.concatenate([to[:, :3, 3] - T[:, :3, 3], turn], axis=1)
 
 
 def tool_poses(mount: Mount, X: np.ndarray, B: np.ndarray, T_camera_board: np.ndarray) -> np.ndarray:

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robot_rlaas.calibrate.camera.camera_lens import LensFit, project
+from robot_rlaas.calibrate.camera.camera_lens import LensFit
 from robot_rlaas.calibrate.camera.camera_views import View
-from robot_rlaas.calibrate.camera.hand_eye import moved, step_between, tool_poses
+from robot_rlaas.calibrate.camera.hand_eye import tool_poses
 from robot_rlaas.cell.camera_calibration import Mount
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.vision.lens import project
+from robot_rlaas.vision.poses import moved, step_between
 
 MOST_STEPS = 200
 SETTLED = 0.01  # of a standard deviation

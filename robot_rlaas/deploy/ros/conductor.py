@@ -69,6 +69,7 @@ class Conductor:
         for topic, name in topics.items():
             self._node.create_subscription(String, topic, self._keep(name), LATCHED)
         self._node.create_subscription(String, names.EVENTS, self._tell_event, RELIABLE)
+        self._node.create_subscription(String, names.PERCEPTION, self._tell_perception, LATCHED)
         self._change = self._node.create_client(ChangeState, f"{names.POLICY_NODE}/change_state")
         self._get = self._node.create_client(GetState, f"{names.POLICY_NODE}/get_state")
         return self
@@ -175,6 +176,9 @@ class Conductor:
     def _tell_event(self, message: String) -> None:
         event = json.loads(message.data)
         print(f"  {event['by']}: {event['line']}", flush=True)
+
+    def _tell_perception(self, message: String) -> None:
+        print(f"  camera: {json.loads(message.data)['text']}", flush=True)
 
     def _stop(self, *_: object) -> None:
         self._stopped = True

@@ -263,7 +263,8 @@ def drill(bundle: Bundle, out: Path, *, seed: int, domain_id: int, plant: str = 
     """
     shutil.rmtree(out, ignore_errors=True)
     station = Station(bundle.cell, bundle.chain, bundle.envelope, capsules=bundle.capsules)
-    planned = plan(bundle, out, attempts=10**6, arm="virtual", plant=plant, seed=seed, domain_id=domain_id)
+    asked = {"attempts": 10**6, "arm": "virtual", "plant": plant, "seed": seed, "domain_id": domain_id}
+    planned = plan(bundle, out, **asked, domain="tell")  # each fault is judged by what else stops the arm
     processes = [_remapped(process, station) for process in planned if process.name != "conductor"]
     next(p for p in processes if p.name == "supervisor").params["arm"]["torque_Nm"] = list(TORQUE_Nm)
     with started(processes, out) as running, on_domain(domain_id):

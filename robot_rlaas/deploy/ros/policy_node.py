@@ -33,7 +33,7 @@ from robot_rlaas.deploy import names
 from robot_rlaas.deploy.counts import LATE
 from robot_rlaas.deploy.cycle import Cycle, Phase, cycle_of
 from robot_rlaas.deploy.inside import Inside
-from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, in_base, main, to_time
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, in_base, main, stamp_ns, to_time
 from robot_rlaas.deploy.sampling import Sampler
 from robot_rlaas.deploy.senses import STALE_S
 from robot_rlaas.files import write_json
@@ -62,8 +62,9 @@ class PolicyNode(LifecycleNode):
         self._point = JointTrajectoryPoint(time_from_start=period)
         self._target.points = [self._point]
         self._send_target = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE).publish
+        self._send_seen = self.create_publisher(String, names.OBSERVATION, RELIABLE).publish
         self._send_status = self.create_publisher(String, names.POLICY, LATCHED).publish
-        self._stopped, self._ready = False, False
+        self._stopped, self._ready, self._told, self._sensed_ns = False, False, 0, 0
         self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
         self.create_subscription(String, names.SUPERVISOR, self._supervised, LATCHED)
         self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
@@ -132,6 +133,7 @@ class PolicyNode(LifecycleNode):
         if time.time() - stamp_s > STALE_S:
             self.get_logger().warning(f"joint states are {time.time() - stamp_s:.2f} s old", throttle_duration_sec=1.0)
             return
+        self._sensed_ns = stamp_ns(message.header.stamp)
         self._publish(self._cycle.step(sensed))
         self._latency_s.append(time.time() - stamp_s)
         left = self._inside is not None and self._inside.left
@@ -153,11 +155,20 @@ class PolicyNode(LifecycleNode):
         self._target.header.stamp = to_time(time.time_ns())
         self._point.positions = doubles(target_rad)
         self._send_target(self._target)
+        acted = self._cycle.acted if self._cycle else None
+        seen, action = (acted.seen.tolist(), acted.action.tolist()) if acted else (None, None)
+        sent_ns = stamp_ns(self._target.header.stamp)
+        said = {"stamp_ns": sent_ns, "sensed_ns": self._sensed_ns, "seen": seen, "action": action}
+        results = self._cycle.results if self._cycle else []
+        said["result"] = results[-1]._asdict() if len(results) > self._told else None
+        self._told = len(results)
+        self._send_seen(String(data=json.dumps(said)))
 
     def _hold(self) -> None:
         if self._active and self._cycle is not None and self._cycle.target is not None:
-            self._publish(self._cycle.target)
+            last = self._cycle.target
             self._cycle.stop()
+            self._publish(last)
         self._active = False
 
     def _ask_for_part(self) -> None:

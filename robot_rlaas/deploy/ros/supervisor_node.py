@@ -1,6 +1,6 @@
 """The supervisor's node.
 
-Parameters: chain, envelope, arm, limits, period_s, command_rate_hz, topics, hardware, counts_file.
+Parameters: chain, envelope, arm, limits, period_s, command_rate_hz, topics, hardware, domain, counts_file.
 """
 
 import json
@@ -19,6 +19,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from robot_rlaas.bundle.domain import Domain
 from robot_rlaas.cell.hardware import Topics
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
@@ -50,7 +51,9 @@ class SupervisorNode(Node):
         super().__init__("rlaas_supervisor")
         chain, envelope = SerialChain.from_json(params["chain"]), Envelope.from_json(params["envelope"])
         tick_s, topics = 1.0 / params["command_rate_hz"], Topics(**params["topics"])
-        self._supervisor = Supervisor(chain, envelope, params["period_s"], tick_s, Arm.from_json(params["arm"]))
+        domain = Domain.from_json(params["domain"]) if params["domain"] else None
+        arm = Arm.from_json(params["arm"])
+        self._supervisor = Supervisor(chain, envelope, params["period_s"], tick_s, arm, domain)
         self._hardware, self._counts_file, self._limits = (
             params["hardware"],
             Path(params["counts_file"]),
@@ -65,6 +68,8 @@ class SupervisorNode(Node):
         self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
         self.create_subscription(JointTrajectory, names.TARGET, self._receive, RELIABLE)
+        if domain is not None:
+            self.create_subscription(String, names.OBSERVATION, self._see, RELIABLE)
         self._supervisor.connected = False
         self._others("watchdog", names.WATCHDOG, self._connect)
         self._others("recorder", names.RECORDER, lambda content: None)
@@ -104,6 +109,15 @@ class SupervisorNode(Node):
         if refused is None and self._supervisor.leads:
             self._led_s = now_s
             self._send(self._supervisor.tick(now_s))
+
+    def _see(self, message: String) -> None:
+        try:
+            said = json.loads(message.data)
+            seen = None if said["seen"] is None else np.array(said["seen"], dtype=np.float32)
+            age_s = (time.time_ns() - said["stamp_ns"]) * 1e-9
+        except (ValueError, KeyError, TypeError):
+            return  # as if nothing had been said
+        self._supervisor.see(seen, age_s, time.monotonic())
 
     def _tick(self) -> None:
         due = self._pace.due(time.monotonic())

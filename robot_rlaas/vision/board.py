@@ -28,17 +28,26 @@ def charuco(board: BoardSpec, file: Path | None = None) -> cv2.aruco.CharucoBoar
     Raises:
         InputError: if there is no such dictionary, or if it has too few markers.
     """
-    names = sorted(name for name in dir(cv2.aruco) if name.startswith("DICT_") and name == name.upper())
-    if board.dictionary not in names:
-        message = f"'dictionary' is '{board.dictionary}'; allowed: {', '.join(names)}"
-        raise InputError(message, file=file, fix="take the one that the board was drawn with")
-    dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, board.dictionary))
-    needed, there = board.squares_x * board.squares_y // 2, len(dictionary.bytesList)
-    if needed > there:
+    needed = board.squares_x * board.squares_y // 2
+    dictionary = dictionary_of(board.dictionary, file)
+    if needed > (there := len(dictionary.bytesList)):
         message = f"{board.squares_x} x {board.squares_y} squares need {needed} markers; {board.dictionary} has {there}"
         raise InputError(message, file=file, fix="take a larger dictionary or fewer squares")
     size = (board.squares_x, board.squares_y)
     return cv2.aruco.CharucoBoard(size, board.square_m, board.marker_m, dictionary)
+
+
+def dictionary_of(name: str, file: Path | None = None) -> cv2.aruco.Dictionary:
+    """OpenCV's dictionary of markers of that name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    names = sorted(name for name in dir(cv2.aruco) if name.startswith("DICT_") and name == name.upper())
+    if name not in names:
+        message = f"'dictionary' is '{name}'; allowed: {', '.join(names)}"
+        raise InputError(message, file=file, fix="take the one that the print was drawn with")
+    return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, name))
 
 
 def draw_board(board: BoardSpec, dpi: float = PRINT_DPI) -> Image.Image:
