@@ -25,6 +25,7 @@ REGIONS, PER_REGION = 32, 20  # at most; and that many observations in it for ea
 FLOOR = 0.1  # of a number's deviation: what never varies in a region may still do so a little
 CLUSTERED = 20_000  # observations that the regions are made from, at most
 AT_ONCE = 4096  # observations that are scored together
+ACTED = "last_action"  # what the policy did itself may well be the same for long
 STILL = 5  # periods in a row without any change: in a number that never did that, a frozen sensor; others are flags
 
 
@@ -61,8 +62,9 @@ class Domain:
     @cached_property
     def frozen_after(self) -> np.ndarray:
         """(n,) periods in a row after which a number that stays the very same is a frozen sensor; infinite for those
-        that may."""
-        return np.where(self.repeats < STILL, self.repeats + STILL, np.inf)
+        that may, and for what no sensor tells."""
+        sensed = np.array([not axis.startswith(ACTED) for axis in self.axes])
+        return np.where((self.repeats < STILL) & sensed, self.repeats + STILL, np.inf)
 
     def score(self, observation: np.ndarray) -> float:
         """How far an observation (n,) is from what was seen: up to 1 is inside; NaN, if one of its numbers is."""
