@@ -57,6 +57,8 @@ def _record_command(group) -> None:
     add_plant(record)
     record.add_argument("--port", type=count, default=8080, help="of the page, or the next free one (default: 8080)")
     add_seed(record)
+    text = "numbers of the seed's starts that come first, such as those that 'rlaas demos inspect' wants next"
+    record.add_argument("--starts", type=natural, nargs="+", default=[], metavar="N", help=text)
 
 
 def _augment_command(group) -> None:
@@ -95,7 +97,7 @@ def _record(options: argparse.Namespace) -> int:
     def work(_, watch):
         from robot_rlaas.recording import Settings, record
 
-        hands = (o.device, tuple(o.device_option), o.twist, o.domain_id, o.arm, o.plant)
+        hands = (o.device, tuple(o.device_option), o.twist, o.domain_id, o.arm, o.plant, tuple(o.starts))
         return record(o.cell, Settings(o.episodes, o.operator, o.seed, o.policy, o.port, *hands), o.out, watch)
 
     return run_stage(work)

@@ -89,6 +89,10 @@ def inspect(path: Path, out: Path, replay: bool, watch: Watch) -> Result:
         watch.say(f"  {line}")
     for start in cover["next"]:
         watch.say(f"  record next: {start['text']}{_number(start)}")
+    numbers = [str(start["number"]) for start in cover["next"] if start["sequence"]]
+    if numbers:
+        options = f"--seed {NEXT_SEED} --starts {' '.join(numbers)}"
+        watch.say(f"  with: rlaas demos record {data.spec.name} --out {path} {options}")
     page = inspection_page(found.content, data.spec.requirements.contact_force_N.limit)
     write_json(out / "inspection.json", found.content)
     write_atomic(out / "inspection.html", page)

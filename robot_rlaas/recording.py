@@ -48,6 +48,7 @@ class Settings(NamedTuple):
         device, options: as in `teleop.devices.device`: moves the tool, beside the page.
         twist, domain_id: as in `teleop.twist.twists`: so does this.
         arm, plant: as in `deploy.run.deploy`, to record at an arm; without one, in simulation.
+        starts: numbers of starts that come before all others; an arm has none.
     """
 
     episodes: int
@@ -61,6 +62,7 @@ class Settings(NamedTuple):
     domain_id: int | None = None
     arm: str | None = None
     plant: str = "ur5e_worn"
+    starts: tuple[int, ...] = ()
 
 
 class Growing:
@@ -126,7 +128,7 @@ def recorder_of(cell: Cell, backend: Backend, settings: Settings, out: Path, clo
     dataset = Growing(out, cell.spec, made_by(settings), start_axes(cell.spec))
     seeds = Seeds(settings.seed, Space.DEMONSTRATE)
     place = Simulated(BatchEnv(cell.spec, cell.workcell, backend, seeds, restart=False), clock)
-    return recorder_at(place, settings, dataset, Starts(cell.spec, seeds, dataset.kept))
+    return recorder_at(place, settings, dataset, Starts(cell.spec, seeds, dataset.kept, settings.starts))
 
 
 def recorder_at(place: Place, settings: Settings, dataset: Growing, order: Order) -> Recorder:
@@ -172,6 +174,8 @@ def record(reference: str, settings: Settings, out: Path, watch: Watch) -> Resul
     from robot_rlaas.teleop.page import Page
     from robot_rlaas.view.scene import Bodies, address, page_server
 
+    if settings.arm and settings.starts:
+        raise InputError("an arm's starts are not chosen: parts lie where they were put", fix="leave out --starts")
     cell = Cell.load(reference)
     watch.say("  loading LeRobot")
     warm_up()

@@ -10,6 +10,7 @@ from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 
+SCRIPTED = "scripted"  # the operator of what no person led
 START_AXES = (  # of an insertion
     *("plate_x_m", "plate_y_m", "plate_yaw_rad"),
     *("bias_x_m", "bias_y_m", "bias_yaw_rad"),
@@ -50,7 +51,7 @@ class Episode(NamedTuple):
     late: np.ndarray
     corrected: np.ndarray
     seeds: Seeds | None = None
-    operator: str = "scripted"
+    operator: str = SCRIPTED
     recorded_at: str | None = None
     pictures: dict[str, np.ndarray] | None = None
 

@@ -57,7 +57,10 @@ class Page:
         self._texts = [gui.add_markdown("") for _ in range(3)]
         self._buttons = {name: self._button(name) for name in BUTTONS if self._has(name)}
         pilot = recorder.session.pilot
-        self._slider("speed", 0.05, pilot.speed, "of the tool, and how far a key moves it")
+        control = recorder.session.place.cell.control
+        most_mm_s = control.step_mm * control.rate_hz
+        hint = f"of the tool, 1 is {most_mm_s:.0f} mm/s; a key moves it by up to speed x {control.step_mm:g} mm"
+        self._slider("speed", 0.05, pilot.speed, hint)
         if not recorder.session.place.on_arm:
             pace = recorder.session.place.pace
             self._slider("pace", 0.1, pace, "of time: below 1, the cell runs slower than the clock")

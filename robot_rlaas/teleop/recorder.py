@@ -72,7 +72,7 @@ class Recorder:
     ) -> None:
         self.session, self._starts, self._wanted, self._store = session, starts, wanted, store
         self.successes, self.failures = kept
-        self._number = -1
+        self._number, self._just_kept = -1, False
         self.wishes: dict[str, Callable[..., None]] = {
             "record": self._record,
             "keep": self._keep,
@@ -112,9 +112,11 @@ class Recorder:
         self.successes += episode.success
         self.failures += not episode.success
         self._next()
+        self._just_kept = True
 
     def _next(self) -> None:
         self._number = self._starts.next(self._number)
+        self._just_kept = False
         self._again()
 
     def _again(self) -> None:
@@ -177,20 +179,26 @@ class Recorder:
         if session.phase == Phase.PREPARING:
             return f"**Not ready**: {place.doing}"
         if session.phase == Phase.READY:
-            return f"**Ready**: start {self._number}"
+            return f"{'Kept, and on disk. ' if self._just_kept else ''}**Ready**: start {self._number}"
         who = f", {'you' if session.taken_over else 'the policy'} at the controls" if session.has_policy else ""
-        return f"**Recording**: {session.elapsed_s:.1f} of {place.cell.task.timeout_s:g} s{who}{late}"
+        felt_N, allowed_N = session.felt_N, place.cell.requirements.contact_force_N.limit
+        felt = f"feels **{felt_N:.0f} N**, at most {session.peak_N:.0f} so far, {allowed_N:g} allowed"
+        return f"**Recording**: {session.elapsed_s:.1f} of {place.cell.task.timeout_s:g} s{who}{late}; {felt}"
 
     def _todo(self) -> str:
         session = self.session
         if session.outcome is not None:
             as_what = "" if session.outcome.success else " as a failure"
             again = "overrule it (B)" if session.place.on_arm else "try this start again (T)"
-            return f"Keep it{as_what} (V), discard it (X), or {again}."
+            bad = session.outcome.success and faults(session.outcome, session.place.cell)
+            advice = " A policy learns that, too: better not keep it." if bad else ""
+            return f"Keep it{as_what} (V), discard it (X), or {again}.{advice}"
         if session.phase == Phase.PREPARING:
             return "Clear the stop (C), once nothing is in the way." if session.place.stopped else ""
         if session.phase == Phase.READY:
-            return "Move the tool, or press R, to begin."
+            task_s, pace = session.place.cell.task.timeout_s, session.place.pace
+            slowly = f", {task_s / pace:.0f} s at this pace" if pace < 1 else ""
+            return f"Move the tool, or press R or H, to begin. The task has to be done in {task_s:g} s{slowly}."
         stages, at = session.place.stages, session.place.stage
         return f"Now: **{stages[at]}**. Then: {_few(stages[at + 1 :])}."
 
@@ -229,13 +237,19 @@ def run(recorder: Recorder, wishes: SimpleQueue[Wish], poll: Poll, show: Callabl
 
 def verdict(outcome: Outcome, cell: CellSpec, stages: Sequence[str]) -> str:
     """How an attempt ended, by the task's own predicate, and what it has against the cell's requirements."""
-    ended_s, need = outcome.steps * cell.period_s, cell.requirements
+    ended_s = outcome.steps * cell.period_s
     if not outcome.success:
         return f"**Failed** after {ended_s:.1f} s; got as far as: {stages[outcome.stage]}"
-    faults = [
+    found = faults(outcome, cell)
+    but = f", but {' and '.join(found)}" if found else ""
+    return f"**Done** in {ended_s:.1f} s, at most {outcome.peak_force_N:.0f} N{but}"
+
+
+def faults(outcome: Outcome, cell: CellSpec) -> list[str]:
+    """What the cell's requirements have against a success."""
+    need = cell.requirements
+    return [
         *(["slower than allowed"] if outcome.cycle_time_s > need.cycle_time_s.limit else []),
         *(["more force than allowed"] if outcome.peak_force_N > need.contact_force_N.limit else []),
         *(["the tool was in a keep-out box"] if outcome.keep_out else []),
     ]
-    but = f", but {' and '.join(faults)}" if faults else ""
-    return f"**Done** in {ended_s:.1f} s, at most {outcome.peak_force_N:.0f} N{but}"

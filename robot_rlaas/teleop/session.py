@@ -56,6 +56,19 @@ class Session:
         return len(self._periods) * self.place.cell.period_s
 
     @property
+    def felt_N(self) -> float:
+        """The force that the wrist feels now, as a policy sees it."""
+        return self._force_N(self.place.observation)
+
+    @property
+    def peak_N(self) -> float:
+        """The largest of this attempt."""
+        return max((self._force_N(period.observation[None]) for period in self._periods), default=0.0)
+
+    def _force_N(self, observation: np.ndarray) -> float:
+        return float(np.linalg.norm(self.place.contract.unpack(observation)["force"][0]))
+
+    @property
     def late(self) -> int:
         """How many periods of this attempt came late."""
         return sum(period.late for period in self._periods)

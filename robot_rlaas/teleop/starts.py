@@ -1,5 +1,6 @@
 """Which starts the kept demonstrations cover, which they lack, and which one comes next."""
 
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
@@ -20,14 +21,16 @@ class Starts:
         cell: for its variation.
         seeds: the sequence; the first of its starts say how far each axis reaches.
         kept: episodes that there are already.
+        first: numbers that come before all others.
     """
 
-    def __init__(self, cell: CellSpec, seeds: Seeds, kept: Iterable[Episode] = ()) -> None:
+    def __init__(self, cell: CellSpec, seeds: Seeds, kept: Iterable[Episode] = (), first: Iterable[int] = ()) -> None:
         self._cell, self._seeds, self._names = cell, seeds, start_axes(cell)
         drawn = self._drawn(np.arange(POPULATION))
         self._low, self._extent = drawn.min(axis=0), np.ptp(drawn, axis=0)
         self._done: list[np.ndarray] = []
         self._used: set[int] = set()
+        self._first = deque(first)
         for episode in kept:
             self.add(episode)
 
@@ -40,6 +43,9 @@ class Starts:
 
     def next(self, after: int) -> int:
         """Of the coming numbers that no kept episode has, the one whose start is furthest from all that are done."""
+        while self._first:
+            if (number := self._first.popleft()) not in self._used:
+                return number
         pool: list[int] = []
         while len(pool) < POOL:
             after += 1

@@ -43,6 +43,12 @@ def test_the_next_start_is_the_one_that_is_furthest_from_what_is_done(cell) -> N
     assert starts.next(-1) != 0, "it is kept already"
 
 
+def test_starts_that_are_asked_for_come_first(cell) -> None:
+    starts = Starts(cell, SEEDS, [at(cell, 5)], first=(9, 5, 3))
+    assert [starts.next(-1), starts.next(9)] == [9, 3], "5 is kept already"
+    assert starts.next(3) > 3
+
+
 def test_what_is_lacking_are_thirds_of_ranges_without_a_success(cell) -> None:
     starts = Starts(cell, SEEDS)
     everything = starts.lacking()
@@ -104,6 +110,9 @@ def test_what_is_kept_is_on_disk_and_recording_goes_on_where_it_was_left(easy, t
     expert_records(recorder)
     assert "Keep it (V)" in recorder.told().todo
     recorder.do(Wish("keep"))
+    assert recorder.told().now.startswith("Kept, and on disk. **Ready**")
+    recorder.do(Wish("discard"))
+    assert recorder.told().now.startswith("**Ready**")
     assert [e.number for e in read_dataset(out, contract_of(easy.spec))] == [first]
     recorder = recorder_at(easy, settings, out)
     assert recorder.told().data.startswith("1 of 3 successes kept.")
@@ -113,6 +122,24 @@ def test_what_is_kept_is_on_disk_and_recording_goes_on_where_it_was_left(easy, t
     assert len({a.number for a in lineage.episodes}) == 2
     assert lineage.made == Made(by="rlaas demos record", settings={"policy": "expert"})
     assert not recorder.complete
+
+
+def test_the_force_is_told_while_it_is_felt_and_a_success_that_pressed_is_advised_against(easy, tmp_path: Path) -> None:
+    limit_N = easy.spec.requirements.contact_force_N.limit
+    recorder = recorder_at(easy, Settings(1, "anna"), tmp_path / "x")
+    session = recorder.session
+    x, y, z = session.pilot.goal.p
+    assert recorder.told().todo.endswith("The task has to be done in 8 s.")
+    recorder.do(Wish("goal", (x + 0.03, y + 0.03, z - 0.2, 0.0)))  # beside the hole, and far into the plate
+    for _ in range(100):
+        session.step()
+    assert session.peak_N >= session.felt_N > 10
+    said = f"feels **{session.felt_N:.0f} N**, at most {session.peak_N:.0f} so far, {limit_N:g} allowed"
+    assert said in recorder.told().now
+    session.outcome, session.phase = outcome(easy.spec, force_N=limit_N + 1), Phase.ENDED
+    assert recorder.told().todo.endswith("better not keep it.")
+    session.outcome = outcome(easy.spec, force_N=limit_N - 1)
+    assert not recorder.told().todo.endswith("better not keep it.")
 
 
 def test_moving_the_tool_begins_and_takes_over(easy, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from robot_rlaas.control.controller import ACTION_AXES
+from robot_rlaas.data.episode import SCRIPTED
 from robot_rlaas.data.quality.findings import Data, Finding, Severity, longest_run, outlying
 
 IDLE = 0.05  # of a full step: slower is standing still
@@ -50,8 +51,12 @@ def _last(flags: np.ndarray) -> int:
 
 
 def clipped(data: Data) -> Iterator[Finding]:
-    """Actions that end at a value which is not their bound: something cut them. And how often they are at the bound."""
-    piles = {index: set(_piles(data, index)) for index in data.episodes}
+    """Actions that end at a value which is not their bound: something cut them. And how often they are at the bound.
+
+    What a person records ends at the speed that is chosen on the page.
+    """
+    scripted = [index for index, episode in data.episodes.items() if episode.operator == SCRIPTED]
+    piles = {index: set(_piles(data, index)) for index in scripted}
     for index, found in piles.items():
         own = [p for p in found if sum(_alike(p, others) for others in piles.values()) <= len(piles) / 2]
         if own:

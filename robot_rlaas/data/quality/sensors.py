@@ -90,5 +90,5 @@ def contact(data: Data) -> Iterator[Finding]:
     for index, episode in data.opened.episodes.items():
         if episode.peak_force_N > limit:
             text = f"peak contact force {episode.peak_force_N:.0f} N; the cell requires less than {limit:g} N"
-            advice = "a policy that learns from it learns to press: consider leaving it out"
+            advice = "a policy that learns from it learns to press: leave it out (clean --rule contact)"
             yield Finding("contact", Severity.NOTE, index, None, text, advice)
