@@ -48,6 +48,7 @@ class Session:
             place.tell(policy)
         self._periods: list[Period] = []
         self._corrected: list[bool] = []
+        self._peak_N = 0.0
         self._recorded_at = ""
 
     @property
@@ -58,15 +59,12 @@ class Session:
     @property
     def felt_N(self) -> float:
         """The force that the wrist feels now, as a policy sees it."""
-        return self._force_N(self.place.observation)
+        return float(np.linalg.norm(self.place.contract.unpack(self.place.observation)["force"][0]))
 
     @property
     def peak_N(self) -> float:
         """The largest of this attempt."""
-        return max((self._force_N(period.observation[None]) for period in self._periods), default=0.0)
-
-    def _force_N(self, observation: np.ndarray) -> float:
-        return float(np.linalg.norm(self.place.contract.unpack(observation)["force"][0]))
+        return self._peak_N
 
     @property
     def late(self) -> int:
@@ -87,6 +85,7 @@ class Session:
             self._policy.reset(FIRST)
         self._periods.clear()
         self._corrected.clear()
+        self._peak_N = 0.0
         self._stand()
 
     def record(self) -> None:
@@ -119,6 +118,7 @@ class Session:
         if period is not None:
             self._periods.append(period)
             self._corrected.append(self.has_policy and self.taken_over)
+            self._peak_N = max(self._peak_N, self.felt_N)
         if self.phase in (Phase.PREPARING, Phase.READY):
             self._stand()
         elif self.phase is Phase.RECORDING and self.place.outcome is not None:

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -30,8 +28,8 @@ from robot_rlaas.deploy.ros.process import (
     URGENT,
     doubles,
     from_time,
-    in_base,
     light_executor,
+    listen,
     to_time,
 )
 from robot_rlaas.deploy.run import DeploymentError, look_after, started
@@ -66,9 +64,7 @@ class HandNode(Node):
         self._targets = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE)
         self.create_subscription(String, names.SUPERVISOR, self._supervised, LATCHED)
         self.create_subscription(String, names.SCORE, self._scored, LATCHED)
-        self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
-        self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
-        self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
+        listen(self, self._sampler, topics, self._measure)
         self._feeder = self.create_client(Trigger, names.NEXT_PART)
         self._resetter = self.create_client(Trigger, names.RESET)
         self._executor = light_executor()
@@ -157,15 +153,6 @@ class HandNode(Node):
         stamp_s = from_time(message.header.stamp)
         sensed = self._sampler.measure(list(message.name), list(message.position), stamp_s)
         self._sensed = sensed or self._sensed
-
-    def _feel(self, message: WrenchStamped) -> None:
-        force, torque = message.wrench.force, message.wrench.torque
-        self._sampler.feel((force.x, force.y, force.z, torque.x, torque.y, torque.z))
-
-    def _see(self, message: PoseStamped) -> None:
-        pose = in_base(self, message)
-        if pose is not None:
-            self._sampler.plate = pose
 
     def _supervised(self, message: String) -> None:
         self._supervisor = json.loads(message.data)

@@ -19,12 +19,10 @@ from typing import Any
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import PoseStamped, WrenchStamped
 from mcap.exceptions import McapError
 from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -33,7 +31,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from robot_rlaas.cell.hardware import Topics
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.motion import Motion
-from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, in_base, light_executor, to_time
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, light_executor, listen, to_time
 from robot_rlaas.deploy.sampling import Sampler
 
 START_S = 30.0
@@ -65,9 +63,7 @@ class MotionNode(Node):
         self._publisher = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE)
         self._say = self.create_publisher(String, names.MOTION, LATCHED).publish
         self.create_subscription(String, names.SUPERVISOR, self._supervised, LATCHED)
-        self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
-        self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
-        self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
+        listen(self, self._sampler, topics, self._measure)
 
     def hold(self) -> None:
         """Ask the arm, from the next beat on, to stand where the motion starts.
@@ -108,15 +104,6 @@ class MotionNode(Node):
         if self.motion.doing != self._said:
             self._said = self.motion.doing
             self._say(String(data=json.dumps(self._said)))
-
-    def _see(self, message: PoseStamped) -> None:
-        pose = in_base(self, message)
-        if pose is not None:
-            self._sampler.plate = pose
-
-    def _feel(self, message: WrenchStamped) -> None:
-        force, torque = message.wrench.force, message.wrench.torque
-        self._sampler.feel((force.x, force.y, force.z, torque.x, torque.y, torque.z))
 
     def _supervised(self, message: String) -> None:
         state = json.loads(message.data)

@@ -16,9 +16,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -33,7 +31,7 @@ from robot_rlaas.deploy import names
 from robot_rlaas.deploy.counts import LATE
 from robot_rlaas.deploy.cycle import Cycle, Phase, cycle_of
 from robot_rlaas.deploy.inside import Inside
-from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, in_base, main, stamp_ns, to_time
+from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, listen, main, stamp_ns, to_time
 from robot_rlaas.deploy.sampling import Sampler
 from robot_rlaas.deploy.senses import STALE_S
 from robot_rlaas.files import write_json
@@ -65,10 +63,8 @@ class PolicyNode(LifecycleNode):
         self._send_seen = self.create_publisher(String, names.OBSERVATION, RELIABLE).publish
         self._send_status = self.create_publisher(String, names.POLICY, LATCHED).publish
         self._stopped, self._ready, self._told, self._sensed_ns = False, False, 0, 0
-        self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
         self.create_subscription(String, names.SUPERVISOR, self._supervised, LATCHED)
-        self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
-        self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
+        listen(self, self._sampler, topics, self._measure)
         self._feeder = self.create_client(Trigger, params["next_part"]) if params["next_part"] else None
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -115,15 +111,6 @@ class PolicyNode(LifecycleNode):
         inside = self._inside = Inside(bundle.domain) if bundle.domain else None
         watched = (inside.watching,) if inside else ()
         self._cycle = cycle_of(bundle, self._params["attempts"], self._ask_for_part, *watched)
-
-    def _see(self, message: PoseStamped) -> None:
-        pose = in_base(self, message)
-        if pose is not None:
-            self._sampler.plate = pose
-
-    def _feel(self, message: WrenchStamped) -> None:
-        force, torque = message.wrench.force, message.wrench.torque
-        self._sampler.feel((force.x, force.y, force.z, torque.x, torque.y, torque.z))
 
     def _measure(self, message: JointState) -> None:
         stamp_s = from_time(message.header.stamp)

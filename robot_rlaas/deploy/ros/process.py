@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
@@ -23,14 +23,17 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
+from robot_rlaas.cell.hardware import Topics
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.events import Journal
+from robot_rlaas.deploy.sampling import Sampler
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ALIVE = QoSProfile(  # whoever listens is told within that time when the process on the other side is gone or stopped
@@ -189,6 +192,27 @@ def wall_offset_ns() -> int:
 def doubles(values: np.ndarray) -> array:
     """For a float64[] field: the type that its setter takes without looking at every element."""
     return array("d", values.tolist())
+
+
+def listen(node: Node, sampler: Sampler, topics: Topics, measure: Callable[[JointState], None]) -> None:
+    """Let a sampler hear of the plate's pose and the wrist; `measure` takes the joint states."""
+
+    def see(message: PoseStamped) -> None:
+        pose = in_base(node, message)
+        if pose is not None:
+            sampler.plate = pose
+
+    node.create_subscription(PoseStamped, names.PLATE, see, LATCHED)
+    node.create_subscription(
+        WrenchStamped, topics.felt, lambda message: sampler.feel(wrench_of(message)), qos_profile_sensor_data
+    )
+    node.create_subscription(JointState, topics.joint_states, measure, qos_profile_sensor_data)
+
+
+def wrench_of(message: WrenchStamped) -> tuple[float, ...]:
+    """(6,) N and N m."""
+    force, torque = message.wrench.force, message.wrench.torque
+    return force.x, force.y, force.z, torque.x, torque.y, torque.z
 
 
 def in_base(node: Node, message: PoseStamped) -> Pose | None:

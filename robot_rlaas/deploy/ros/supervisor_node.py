@@ -39,6 +39,7 @@ from robot_rlaas.deploy.ros.process import (
     tell_events,
     to_time,
     wall_offset_ns,
+    wrench_of,
 )
 from robot_rlaas.deploy.supervisor import Arm, Supervisor
 from robot_rlaas.files import write_json
@@ -96,9 +97,7 @@ class SupervisorNode(Node):
 
     def _feel(self, message: WrenchStamped) -> None:
         sent_ns = stamp_ns(message.header.stamp)
-        force, torque = message.wrench.force, message.wrench.torque
-        wrench = (force.x, force.y, force.z, torque.x, torque.y, torque.z)
-        self._supervisor.feel(wrench, time.monotonic(), (time.time_ns() - sent_ns) * 1e-9, sent_ns)
+        self._supervisor.feel(wrench_of(message), time.monotonic(), (time.time_ns() - sent_ns) * 1e-9, sent_ns)
 
     def _receive(self, message: JointTrajectory) -> None:
         points = list(message.points)
