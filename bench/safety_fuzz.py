@@ -1,5 +1,7 @@
 """Hostile commands by the million: does any target leave the limits, and what does it cost to see to that?"""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -46,7 +48,14 @@ def safety_fuzz() -> dict[str, Figure]:
         "safety_fuzz/whole/outside": at_most(whole_outside, "1", 0),
         "safety_fuzz/whole/cost": Figure(whole_us[0], "us", None, None),
         "safety_fuzz/whole/cost_p99": Figure(whole_us[1], "us", None, None),
+        "safety_fuzz/supervised": at_most(_supervised(), "1", 0),
     }
+
+
+def _supervised() -> int:
+    """1 where a search with the test's own actions finds what makes a supervisor's setpoints leave a limit."""
+    where, search = "tests/deploy/test_safety_fuzz.py", "--hypothesis-profile=search"
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", search, where]).returncode
 
 
 class Fuzzed(NamedTuple):

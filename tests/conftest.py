@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -12,6 +13,10 @@ from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import Workcell, build
+
+settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+settings.register_profile("search", settings.get_profile("same"), derandomize=False, max_examples=2500)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -47,7 +47,7 @@ def refusal(
         base: (k,) where it comes from.
         speed_rad_s: (k,) what the joints may do.
         period_s: between two targets.
-        ready: all sensors spoke lately, and somebody takes the setpoints.
+        ready: all sensors speak, and somebody takes the setpoints.
     """
     names, positions = arrival.names, arrival.position_rad
     if len(names) != len(positions) or len(names) != len(joints):
@@ -67,7 +67,7 @@ def refusal(
     if arrival.sent_ns is not None and arrival.sent_ns <= arrival.since_ns:
         return _refused("out_of_order", "a target that is no newer than the one before it")
     if not ready:
-        return _refused("not_ready", "a target while a sensor is silent, or no controller listens")
+        return _refused("not_ready", "a target while a sensor is silent or frozen, or no controller listens")
     away = np.abs(target - base) / speed_rad_s
     worst = int(np.argmax(away))
     if away[worst] > JUMP_S:

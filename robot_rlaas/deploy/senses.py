@@ -35,7 +35,7 @@ class Trouble(NamedTuple):
 
 @dataclass
 class Source:
-    """One stream of messages: when it was last heard, and when it last said something new."""
+    """One stream of messages: when it was last heard, when it last said something new, and whether it is stuck there."""
 
     name: str
     heard_s: float = -np.inf
@@ -43,6 +43,7 @@ class Source:
     sent_ns: int = 0
     content: tuple[float, ...] = ()
     repeated: int = 0
+    frozen: bool = False
     wrong: str = ""
 
     def take(self, content: Sequence[float], now_s: float, age_s: float, sent_ns: int | None) -> bool:
@@ -57,7 +58,7 @@ class Source:
         else:
             self.repeated += 1
             if values != self.content:
-                self.content, self.changed_s, self.repeated = values, now_s, 0
+                self.content, self.changed_s, self.repeated, self.frozen = values, now_s, 0, False
             self.heard_s, self.sent_ns, self.wrong = now_s, sent_ns or 0, ""
             return True
         return False
@@ -145,8 +146,8 @@ class Senses:
             source.excuse(gap_s)
 
     def ready(self, now_s: float) -> bool:
-        """All sensors spoke lately."""
-        return all(now_s - source.heard_s <= self._quiet_s for source in self._sources)
+        """All sensors spoke lately, and none that froze still says the same."""
+        return all(now_s - source.heard_s <= self._quiet_s and not source.frozen for source in self._sources)
 
     def trouble(self, now_s: float) -> Trouble | None:
         """What is wrong now: the first that is found, the gravest first."""
@@ -175,6 +176,7 @@ class Senses:
                 moved = self._at(now_s - LAG_S) - self._at(source.changed_s)
                 worst = int(np.argmax(np.abs(moved)))
                 if abs(moved[worst]) > FROZEN_RAD:
+                    source.frozen = True
                     text = f"{source.name} repeats the same numbers for {same_s:.2f} s while the arm is moved"
                     return Trouble(f"{source.name}_frozen", text, 0.0, self._joints[worst])
         return None

@@ -34,7 +34,8 @@ DEADMAN_PERIODS, DEADMAN_S = 3, 0.1  # so many, and no sooner than that
 MARGIN_S = (0.005, 0.020)  # how early before its period a target should arrive
 NONSENSE = ("not_finite", "shape", "names", "future", "stale", "jump")  # whoever sends that is not waited for
 SHIFT_SHARE = 0.15  # of the acceleration limit is left over where a period becomes longer by a tick
-FOREIGN_RAD = 0.05  # further than this from the last target, somebody else has moved the arm
+FOREIGN_RAD = 0.05  # further than this from the last target, somebody else has moved the arm,
+SETTLED_S = 0.5  # if it has stood for so long: until then the arm may lag behind
 
 
 class Supervisor:
@@ -74,7 +75,7 @@ class Supervisor:
         self._pending_s, self._sent_ns = 0.0, 0
         self._ticks = max(1, round(period_s / tick_s))
         self._patience = max(DEADMAN_PERIODS, math.ceil(DEADMAN_S / period_s))
-        self.connected, self._awake_s = True, np.inf
+        self.connected, self._awake_s, self._moved_s = True, np.inf, -np.inf
         self._streaming, self._moving, self._silent, self._refused = False, False, 0, ""
         self._margins_s: deque[float] = deque(maxlen=5)
 
@@ -94,7 +95,7 @@ class Supervisor:
         return self._stops.why
 
     def ready(self, now_s: float) -> bool:
-        """Targets are of use: all sensors spoke lately, and somebody takes the setpoints."""
+        """Targets are of use: all sensors speak, and somebody takes the setpoints."""
         return self.connected and self._senses.ready(now_s)
 
     @property
@@ -164,7 +165,7 @@ class Supervisor:
             self.counts.ignored_while_latched += 1
             return "latched"
         targets = self._player.targets
-        begins = targets is None or self._foreign
+        begins = targets is None or self._foreign(now_s)
         base = self._senses.measured if begins or targets is None else targets[2]
         since_ns = self._sent_ns if self._streaming else 0
         arrival = Arrival(names, position_rad, age_s, sent_ns, since_ns)
@@ -205,6 +206,7 @@ class Supervisor:
         There is nothing before the first target, nor for an arm that is elsewhere: it would jump there.
         """
         self._wake(now_s)
+        self._moved_s = self._moved_s if self.at_rest else now_s
         active = self._streaming or not self.at_rest or self._stops.standing
         if self._stops.update(self._trouble(now_s) if active else None, now_s):
             self.halt()
@@ -222,11 +224,10 @@ class Supervisor:
     def _trouble(self, now_s: float) -> Trouble | None:
         return self._senses.trouble(now_s) or (self._outside.trouble(now_s) if self._outside else None)
 
-    @property
-    def _foreign(self) -> bool:
+    def _foreign(self, now_s: float) -> bool:
         """At rest, and somebody else has moved the arm since."""
-        targets = self._player.targets
-        if targets is None or self._streaming or not self.at_rest:
+        targets, moving = self._player.targets, self._streaming or not self.at_rest
+        if targets is None or moving or now_s - self._moved_s < SETTLED_S:
             return False
         return bool(np.abs(targets[2] - self._senses.measured).max() > FOREIGN_RAD)
 
@@ -251,7 +252,7 @@ class Supervisor:
             return None
         if not self._player.braking and not self._player.ticks_left:
             if not self._streaming and self.at_rest and not self._due(now_s):
-                return None if self._foreign else self._player.rest(now_s)
+                return None if self._foreign(now_s) else self._player.rest(now_s)
             self._next_period(now_s)
         return self._player.play(now_s)
 

@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from robot_rlaas.cell.spec import load_cell
@@ -50,7 +50,6 @@ def test_inverse_kinematics_return_to_the_pose() -> None:
 
 
 @given(st.lists(st.floats(-1.7, 1.7), min_size=3, max_size=3))
-@settings(deadline=None)
 def test_rotation_vectors_round_trip(v: list[float]) -> None:
     vector = np.array([v])
     np.testing.assert_allclose(rotation_vector(matrix_from_vector(vector)), vector, atol=1e-7)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from robot_rlaas.cell.hardware import load_hardware
@@ -73,7 +73,6 @@ def test_the_result_cannot_be_written_to():
         found.speed_rad_s[0] = 9.0
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(-3, 3), min_size=25, max_size=25), st.permutations(range(3)))
 def test_nothing_is_ever_wider_whoever_comes_first(shifts, order):
     changed = ENVELOPE._replace(

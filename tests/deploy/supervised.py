@@ -14,7 +14,7 @@ WORKCELL = build(CELL)
 CHAIN, ENVELOPE = WORKCELL.chain, WORKCELL.envelope
 HOME = np.deg2rad(np.array(CELL.robot.home_deg))
 PERIOD_S, TICK_S = 0.05, 0.01
-AGE_S, LAG_TICKS, NOISE = 0.002, 3, 1e-9
+AGE_S, NOISE = 0.002, 1e-9
 
 
 class Sent(NamedTuple):
@@ -30,7 +30,8 @@ class Bench:
         speaks: which sensors do.
         frozen: which of them repeat themselves.
         torque_Nm: what the joints tell, if anything.
-        follows: to what share the arm goes where it is sent.
+        follows: to what share the arm goes where it is sent,
+        lag_ticks: and how much later.
     """
 
     def __init__(self, arm: Arm = UNKNOWN, envelope=ENVELOPE, period_s: float = PERIOD_S) -> None:
@@ -38,6 +39,7 @@ class Bench:
         self.now_s, self.sent, self.rng = 0.0, list[Sent](), np.random.default_rng(0)
         self.force, self.torque_Nm = (0.0, 0.0, 5.0), ()
         self.speaks, self.frozen, self.follows = {"joint_states", "wrench"}, set[str](), 1.0
+        self.lag_ticks = 3
         self._last = {"joint_states": HOME, "wrench": np.zeros(3)}
         self.run(0.1)
 
@@ -59,8 +61,8 @@ class Bench:
 
     def _sense(self) -> None:
         at = HOME
-        if len(self.sent) >= LAG_TICKS:
-            at = HOME + self.follows * (self.sent[-LAG_TICKS].setpoint - HOME)
+        if len(self.sent) >= self.lag_ticks:
+            at = HOME + self.follows * (self.sent[-self.lag_ticks].setpoint - HOME)
         new = {"joint_states": at + NOISE * self.rng.normal(size=6)}
         new["wrench"] = np.array(self.force) + NOISE * self.rng.normal(size=3)
         for name in ("joint_states", "wrench"):
@@ -78,6 +80,11 @@ class Bench:
     @property
     def path(self) -> np.ndarray:
         return np.array([s.setpoint for s in self.sent])
+
+    @property
+    def measured(self) -> np.ndarray:
+        """What the joints told last."""
+        return self._last["joint_states"]
 
     @property
     def moving(self) -> bool:

@@ -1,9 +1,12 @@
-"""Whatever is sent, and whenever, every setpoint stays within all limits. The same at length: `bench.deployment`."""
+"""Whatever is sent, and whenever, every setpoint stays within all limits.
+
+`--hypothesis-profile=search` draws new examples, and many: `make bench ONLY=safety_fuzz` does.
+"""
 
 import math
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from supervised import CELL, CHAIN, ENVELOPE, HOME, PERIOD_S, TICK_S, WORKCELL, Bench
 
@@ -59,8 +62,12 @@ def disturb(bench: Bench, what: str) -> None:
         bench.supervisor.reset(bench.now_s)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+FAST, STILL = ([0.0, 0.0, 0.0, 0.0, 0.0, 2.0], 2, 4), ([0.0] * 6, 2, 3)
+NO_TARGET = ([], CHAIN.joints, 0.002)
+
+
 @given(st.lists(action, min_size=5, max_size=25))
+@example([STILL, STILL, FAST, NO_TARGET, "frozen", STILL])  # it took what a frozen sensor repeats for where the arm is
 def test_no_setpoint_leaves_the_limits(actions):
     bench = Bench(ARM)
     for what in actions:

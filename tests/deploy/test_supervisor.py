@@ -20,7 +20,7 @@ from robot_rlaas.control.envelope import tightest
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.control.kinematics import tool_pose
 from robot_rlaas.control.safety import inside_keep_out
-from robot_rlaas.deploy.supervisor import DEADMAN_PERIODS, Arm, Supervisor
+from robot_rlaas.deploy.supervisor import DEADMAN_PERIODS, FOREIGN_RAD, Arm, Supervisor
 
 
 def test_it_does_nothing_before_the_first_target():
@@ -278,6 +278,37 @@ def test_a_sensor_that_repeats_itself_while_the_arm_moves_stops_it(sensor):
     bench.run(0.1, on_time(targets[10:12], bench.now_s + 0.001))
     assert bench.supervisor.latched == f"{sensor}_frozen"
     assert bench.events()[-1].joint == CHAIN.joints[5]
+
+
+def test_what_a_frozen_sensor_repeats_is_not_where_the_arm_is():
+    bench, targets = Bench(), steady(100, 1.2)
+    bench.run(0.5, on_time(targets[:10], bench.now_s + 0.001))
+    bench.frozen.add("joint_states")
+    bench.run(0.5, on_time(targets[10:12], bench.now_s + 0.001))
+    assert bench.supervisor.latched == "joint_states_frozen"
+    bench.supervisor.reset(bench.now_s)
+    for wait_s in (0.0, 1.0):
+        bench.run(wait_s)
+        assert bench.give(bench.path[-1]) == "not_ready"
+    bench.frozen.clear()
+    bench.run(0.1)
+    assert bench.give(bench.path[-1]) is None
+    bench.run(0.5)
+    assert (np.abs(np.diff(bench.path, axis=0)) <= ENVELOPE.speed_rad_s * TICK_S + 1e-9).all()
+
+
+def test_an_arm_that_lags_behind_where_it_was_stopped_was_not_moved_by_somebody():
+    bench, targets = Bench(), steady(100, 1.2)
+    bench.lag_ticks = 10
+    bench.run(0.5, on_time(targets[:10], bench.now_s + 0.001))
+    bench.supervisor.fault("operator", "somebody stopped it", bench.now_s)
+    while not bench.supervisor.at_rest:
+        bench.run(TICK_S)
+    assert np.abs(bench.path[-1] - bench.measured).max() > FOREIGN_RAD
+    bench.supervisor.reset(bench.now_s)
+    assert bench.give(bench.path[-1]) is None
+    bench.run(0.5)
+    assert (np.abs(np.diff(bench.path, axis=0)) <= ENVELOPE.speed_rad_s * TICK_S + 1e-9).all()
 
 
 def test_an_arm_that_does_not_follow_is_stopped():
