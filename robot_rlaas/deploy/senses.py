@@ -35,7 +35,7 @@ class Trouble(NamedTuple):
 
 @dataclass
 class Source:
-    """One stream of messages: when it was last heard, when it last said something new, and whether it is stuck there."""
+    """One stream of messages: when it was last heard, when it last said something new, and whether it is stuck."""
 
     name: str
     heard_s: float = -np.inf
