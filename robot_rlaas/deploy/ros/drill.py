@@ -40,8 +40,8 @@ from robot_rlaas.deploy.ros.process import RELIABLE, every, stamp_ns
 from robot_rlaas.deploy.run import started
 
 STILL_RAD_S, STILL_S = 0.03, 0.10  # at rest: no joint faster, for so long
-MOVING_RAD_S, FAST_RAD_S = 0.10, 0.35
-READY_S, AFTER_S = 30.0, 0.3
+MOVING_RAD_S, FAST_RAD_S = 0.10, 0.30
+READY_S, AFTER_S = 60.0, 0.3
 PHASE_S = 0.2  # a fault begins at random within so long after the arm was seen moving
 UNLIMITED = resource.RLIM_INFINITY, resource.RLIM_INFINITY
 TORQUE_Nm = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)  # of a UR5e, by its ROS description; its driver reports currents
