@@ -201,19 +201,20 @@ def film(lineage: Lineage, episodes: list[Episode]) -> Iterator[Episode]:
 def cleaning() -> dict[str, Figure]:
     """Success of the clone of clean data, of data with each of twelve defects in 5 % of it, and of that data cleaned.
 
-    Cleaning leaves out more than half of such data. What the mere number of episodes does is told by clean data without
-    the episodes that cleaning leaves out.
+    Cleaning simulates again what it can and leaves out the rest. What the mere number of episodes does is told by clean
+    data without the episodes that cleaning leaves out.
     """
     lineage, episodes = dataset(CELL, CLEANED)
     spoilt, kind_of = spoil(lineage, episodes, STATE, np.random.default_rng(1))
     data = Data(opened(lineage, spoilt))
-    found = inspect(data, demos.simulate_again(data, Quiet()))
-    kept, _ = edit.clean(data.opened, found.findings, DEFAULT_RULES)
+    again = demos.simulate_again(data, Quiet())
+    found = inspect(data, again)
+    kept, _ = edit.clean(data.opened, found.findings, DEFAULT_RULES, again)
     parts = {
         "clean": episodes,
         "clean_as_few": [episodes[one.episode] for one in kept],
         "spoilt": [e for i, e in enumerate(spoilt) if kind_of.get(i) != "nan"],  # training ends in NaN with them
-        "cleaned": [spoilt[one.episode].take(slice(0, one.frames)) for one in kept],
+        "cleaned": [one.anew or spoilt[one.episode].take(slice(0, one.frames)) for one in kept],
     }
     figures, least = {}, 0.0
     for name, part in parts.items():
@@ -226,7 +227,7 @@ def cleaning() -> dict[str, Figure]:
 
 def cloned(lineage: Lineage, episodes: list[Episode]) -> tuple[float, float, float]:
     """Success of their clone on 1,000 fresh episodes, with its bounds."""
-    recipe = load_recipe("default").model_copy(update={"budget_steps": 1})
+    recipe = load_recipe("default").model_copy(update={"budget_steps": 1, "aggregate_rounds": 0})
     with TemporaryDirectory() as folder:
         out, watch = Path(folder), Quiet()
         write_dataset(out / "demos", lineage, episodes)

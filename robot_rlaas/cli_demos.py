@@ -12,6 +12,7 @@ from robot_rlaas.options import (
     add_plant,
     add_recipe,
     add_seed,
+    chosen_recipe,
     count,
     natural,
     run_stage,
@@ -77,15 +78,13 @@ def _import_command(group) -> None:
     text = "Make a dataset of what policies saw and did in deployments, an episode per attempt."
     example = "rlaas demos import runs/first/deployment --cell peg_insertion --out deployed"
     logs = add_command(group, "import", text, example, _import)
-    logs.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="log.mcap of a deployment, or its folder")
+    logs.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="a deployment's folder, or its log.mcap")
     logs.add_argument("--cell", required=True, help="the cell that was deployed: a shipped one, or a path")
     add_path(logs, "--out", "the dataset to write")
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from robot_rlaas.learn.recipe import load_recipe
-
-    recipe = load_recipe(options.recipe)
+    recipe = chosen_recipe(options)
     if options.episodes:
         recipe = recipe.model_copy(update={"demonstrations": options.episodes})
     return run_stage(lambda p, watch: p.demonstrate(options.cell, recipe, options.seed, options.out, watch))
@@ -105,7 +104,7 @@ def _record(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     def work(p, watch):
-        from robot_rlaas.demos import from_logs
+        from robot_rlaas.demos_import import from_logs
 
         return from_logs(options.logs, p.Cell.load(options.cell), options.out, watch)
 

@@ -55,7 +55,10 @@ def _clean_command(group) -> None:
     add_path(clean, "--out", "the dataset to write")
     help_text = "a finding that counts, instead of the default ones; can be given several times"
     clean.add_argument("--rule", action="append", metavar="NAME", help=help_text)
-    _add_replay(clean)
+    either = clean.add_mutually_exclusive_group()
+    help_text = "keep what succeeds when it is simulated again, as it goes then, instead of leaving it out"
+    either.add_argument("--mend", action="store_true", help=help_text)
+    _add_replay(either)
     rows = [f"  {name:15} {'*' if name in DEFAULT_RULES else ' '} {text}" for name, text in RULES.items()]
     clean.formatter_class = argparse.RawDescriptionHelpFormatter
     clean.epilog = "\n".join([str(clean.epilog), "", "rules (* by default):", *rows])
@@ -65,7 +68,7 @@ def _add_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DIR", help="a dataset that 'rlaas demos' wrote")
 
 
-def _add_replay(parser: argparse.ArgumentParser) -> None:
+def _add_replay(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--no-replay", dest="replay", action="store_false", help="do not simulate the episodes again")
 
 
@@ -92,7 +95,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 def _clean(options: argparse.Namespace) -> int:
     o, rules = options, tuple(options.rule or DEFAULT_RULES)
-    return _run(lambda demos, watch: demos.clean(o.dataset, o.out, rules, o.replay, watch))
+    return _run(lambda demos, watch: demos.clean(o.dataset, o.out, rules, o.replay, o.mend, watch))
 
 
 def _merge(options: argparse.Namespace) -> int:

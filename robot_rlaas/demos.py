@@ -1,6 +1,5 @@
 """What is done with demonstrations, wired together: `rlaas demos` calls it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +8,11 @@ import numpy as np
 
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
-from robot_rlaas.files import sha256_file, write_atomic, write_json
+from robot_rlaas.files import write_atomic, write_json
 from robot_rlaas.pipeline import Cell, Result, Watch, counter
 
 if TYPE_CHECKING:
     from robot_rlaas.data.episode import Episode
-    from robot_rlaas.data.logged import Logged
     from robot_rlaas.data.quality.coverage import Candidates
     from robot_rlaas.data.quality.findings import Data
     from robot_rlaas.data.quality.inspection import Inspection
@@ -26,8 +24,8 @@ AUGMENT_ROWS = 64  # attempts side by side
 MOST_NAMED = 8  # episodes in a line
 
 
-def look(path: Path, watch: Watch, replay: bool = True) -> "tuple[Data, Inspection]":
-    """Open a dataset and look for everything that may be wrong with it."""
+def look(path: Path, watch: Watch, replay: bool = True) -> "tuple[Data, Inspection, dict[int, Again]]":
+    """Open a dataset and look for everything that may be wrong with it; how its episodes went this time, if asked."""
     from robot_rlaas.data.opened import open_dataset
     from robot_rlaas.data.quality.findings import Data
     from robot_rlaas.data.quality.inspection import inspect
@@ -36,18 +34,18 @@ def look(path: Path, watch: Watch, replay: bool = True) -> "tuple[Data, Inspecti
     data = Data(open_dataset(path))
     again = simulate_again(data, watch) if replay else {}
     found = inspect(data, again, candidates(data), lambda name, done, total: watch.bar(f"{name}", done, total))
-    return data, found
+    return data, found, again
 
 
 def simulate_again(data: "Data", watch: Watch) -> "dict[int, Again]":
-    """Every episode of the dataset that was simulated, run again from its start and its actions."""
+    """Every episode of the dataset that was simulated, run again from its start and its actions, if those are known."""
     from robot_rlaas.data.quality.replay import simulate
     from robot_rlaas.env.batch import BatchEnv
     from robot_rlaas.sim.cpu import CpuBackend
     from robot_rlaas.sim.model import build
     from robot_rlaas.sim.variation import draw
 
-    drawn = {i: e for i, e in data.episodes.items() if e.seeds is not None}
+    drawn = {i: e for i, e in data.opened.episodes.items() if e.seeds and np.isfinite(e.executed).all()}
     if not drawn:
         return {}
     spec, workcell = data.spec, build(data.spec)
@@ -81,7 +79,7 @@ def inspect(path: Path, out: Path, replay: bool, watch: Watch) -> Result:
 
     if out.resolve() == path.resolve():
         raise InputError("an inspection is no part of the dataset", file=out, fix="name another --out")
-    data, found = look(path, watch, replay)
+    data, found, _ = look(path, watch, replay)
     counts, cover = found.content["counts"], found.content["coverage"]
     frames = f"{counts['episodes']} episodes, {counts['frames']:,} frames, {counts['successes']} successful"
     watch.say(f"{frames}; {counts['replayed']} simulated again")
@@ -120,15 +118,15 @@ def summary(found: "Inspection") -> list[str]:
     return lines
 
 
-def clean(path: Path, out: Path, rules: Sequence[str], replay: bool, watch: Watch) -> Result:
-    """Write a new dataset without the episodes and frames that a rule is against."""
+def clean(path: Path, out: Path, rules: Sequence[str], replay: bool, mend: bool, watch: Watch) -> Result:
+    """Write a new dataset without the episodes and frames that a rule is against, or with them simulated again."""
     from robot_rlaas.data import edit
 
     edit.check_rules(rules)
     edit.fresh(out)
-    data, found = look(path, watch, replay)
-    kept, left_out = edit.clean(data.opened, found.findings, rules)
-    settings = {"rules": list(rules), "replay": replay}
+    data, found, again = look(path, watch, replay)
+    kept, left_out = edit.clean(data.opened, found.findings, rules, again if mend else {})
+    settings = {"rules": list(rules), "replay": replay, "mend": mend}
     edit.write(out, kept, "rlaas demos clean", settings, left_out, counter(watch, "writing", len(kept)))
     for line in left_out:
         watch.say(f"  {line}")
@@ -189,76 +187,6 @@ def export(path: Path, kind: str, out: Path, watch: Watch) -> Result:
     else:
         to_mcap(opened, out, counter(watch, "writing", len(opened.episodes)))
     return Result(f"{len(opened.episodes)} episodes as {kind}: {out}")
-
-
-def from_logs(logs: Sequence[Path], cell: Cell, out: Path, watch: Watch) -> Result:
-    """Write what policies saw and did in deployments as a dataset: an episode per attempt that came to its end.
-
-    Args:
-        logs: log.mcap of a deployment, or its folder, each. The virtual arm's own count of the attempts is taken from
-            the deployment.json beside it, where there is one; else the outcome is what the policy's node measured.
-        cell: the one that was deployed.
-        out: the dataset.
-
-    Raises:
-        InputError: if a log cannot be read, is of another cell, or holds no attempt.
-    """
-    from robot_rlaas.data.edit import fresh
-    from robot_rlaas.data.lerobot import write_dataset
-    from robot_rlaas.data.lineage import Made, lineage_of
-    from robot_rlaas.env.tasks import contract_of
-
-    fresh(out)
-    contract, episodes, told, left_out = contract_of(cell.spec), list["Episode"](), list[dict[str, str]](), list[str]()
-    for log in logs:
-        file = log / "log.mcap" if (log / "log.mcap").is_file() else log
-        about, attempts = _logged(file, cell)
-        scored = _scored(file, about["bundle_sha256"])
-        whole = [attempt for attempt in attempts if attempt.result is not None]
-        left_out += [f"{file}: attempt {i + 1} was broken off" for i, a in enumerate(attempts) if a.result is None]
-        outcomes = scored if len(scored) >= len(whole) else [attempt.result or {} for attempt in whole]
-        operator = f"policy {about['bundle_sha256'][:12]}"
-        for attempt, outcome in zip(whole, outcomes):
-            if attempt.observation.shape[1] != contract.observation_size:
-                raise InputError("its observations are not those of this version", file=file, fix="name its cell")
-            episodes.append(attempt.episode(len(episodes), cell.spec.period_s, outcome, operator))
-        told.append(
-            {"sha256": sha256_file(file), "counted_by": "virtual_arm" if outcomes is scored else "policy", **about}
-        )
-        watch.say(f"  {file}: {len(whole)} attempts, {len(attempts) - len(whole)} broken off")
-    if not episodes:
-        raise InputError("no attempt came to its end in these logs", file=logs[0], fix="deploy again")
-    made = Made(by="rlaas demos import", settings={"logs": told}, left_out=tuple(left_out))
-    write_dataset(out, lineage_of(cell.spec, contract, (), made), episodes, counter(watch, "writing", len(episodes)))
-    return Result(f"{len(episodes)} episodes, {sum(e.success for e in episodes)} successes: {out}")
-
-
-def _logged(file: Path, cell: Cell) -> "tuple[dict[str, str], list[Logged]]":
-    """What a log says of itself, and its attempts."""
-    from mcap.reader import make_reader
-
-    from robot_rlaas.calibrate.log import read_topics
-    from robot_rlaas.data.logged import attempts_of
-    from robot_rlaas.deploy.names import OBSERVATION
-
-    said = [json.loads(message.data) for _, message in read_topics(file, (OBSERVATION,))[OBSERVATION]]
-    with file.open("rb") as stream:
-        about = {k: v for m in make_reader(stream).iter_metadata() for k, v in m.metadata.items()}
-    if not said or "cell_hash" not in about:
-        raise InputError(f"no message on {OBSERVATION}: no log of a deployment", file=file, fix="deploy again")
-    if about["cell_hash"] != cell.spec.hash:
-        message = f"it is a deployment of '{about['cell']}', which is another cell than {cell.spec.name} as it is now"
-        raise InputError(message, file=file, fix="name the cell.yaml of its bundle with --cell")
-    return about, list(attempts_of(said))
-
-
-def _scored(file: Path, bundle_sha256: str) -> list[dict[str, Any]]:
-    """The attempts that a virtual arm counted, if the deployment beside the log is the one of this bundle."""
-    beside = file.parent / "deployment.json"
-    deployment = json.loads(beside.read_text()) if beside.is_file() else {}
-    if deployment.get("bundle_sha256") != bundle_sha256 or deployment["counted_by"] != "virtual_arm":
-        return []
-    return deployment["attempts"]
 
 
 def augment(path: Path, count: int, tries: int, noise: float, seed: int, out: Path, watch: Watch) -> Result:

@@ -1,6 +1,6 @@
 """A recorded motion: joint positions and streamed commands out of MCAP files, refused when it cannot tell enough."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robot_rlaas.calibrate.bag import mcap_files
+from robot_rlaas.calibrate.cut_off import Logged, is_cut, read_cut
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile
 
@@ -154,38 +155,50 @@ def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any
     return states, [(at, _command(message, profile, path)) for at, message in found[topics.command]]
 
 
-def read_topics(path: Path, topics: Sequence[str], first: bool = False) -> dict[str, list[tuple[int, Any]]]:
+def read_topics(
+    path: Path,
+    topics: Sequence[str],
+    first: bool = False,
+    on_cut: Callable[[Path], None] | None = None,
+) -> dict[str, list[tuple[int, Any]]]:
     """What a log holds on each of these topics: (log time, ns, message) in the order of time.
 
     Args:
         path: of an MCAP file, or of a directory of several: see `bag.mcap_files`. They are one log, in the order of
-            their times; what lies between two of them is a gap like any other.
+            the times at which their messages were sent; what lies between two of them is a gap like any other.
         topics: names.
         first: only the very first message of each file.
+        on_cut: gets each file that was cut off, which is read as far as it is whole. Without it, none is read.
 
     Raises:
         InputError: if a file cannot be read or was cut off, or two files of a directory are of the same time.
     """
-    parts = {file: _read_file(file, topics, first) for file in mcap_files(path)}
-    spans = {file: [at for messages in part.values() for at, _ in messages] for file, part in parts.items()}
+    parts = {file: _read_file(file, topics, first, on_cut) for file in mcap_files(path)}
+    spans = {file: [sent for messages in part.values() for _, sent, _ in messages] for file, part in parts.items()}
     order = sorted((file for file in parts if spans[file]), key=lambda file: min(spans[file]))
     for one, other in pairwise(order):
         if max(spans[one]) - min(spans[other]) > OVERLAP_S * 1e9:
             message = f"{one.name} and {other.name} were recorded at the same time: they are not parts of one log"
             raise InputError(message, file=path, fix="name one recording")
-    return {topic: sorted((m for file in order for m in parts[file][topic]), key=itemgetter(0)) for topic in topics}
+    found = {topic: [(at, message) for file in order for at, _, message in parts[file][topic]] for topic in topics}
+    return {topic: sorted(messages, key=itemgetter(0)) for topic, messages in found.items()}
 
 
-def _read_file(path: Path, topics: Sequence[str], first: bool) -> dict[str, list[tuple[int, Any]]]:
+def _read_file(
+    path: Path, topics: Sequence[str], first: bool, on_cut: Callable[[Path], None] | None
+) -> dict[str, list[Logged]]:
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 
-    found: dict[str, list[tuple[int, Any]]] = {topic: [] for topic in topics}
+    if on_cut is not None and is_cut(path):
+        on_cut(path)
+        return read_cut(path, topics)
+    found: dict[str, list[Logged]] = {topic: [] for topic in topics}
     try:
         with path.open("rb") as file:
             reader = make_reader(file, validate_crcs=True, decoder_factories=[DecoderFactory()])
             for _, channel, message, content in reader.iter_decoded_messages(topics=list(topics)):
-                found[channel.topic].append((message.log_time, content))
+                found[channel.topic].append(Logged(message.log_time, message.publish_time, content))
                 if first:
                     break
     except OSError as error:
@@ -231,10 +244,22 @@ def by_name(message: Any, profile: HardwareProfile, path: Path) -> tuple[list[fl
 
 
 def _command(message: Any, profile: HardwareProfile, path: Path) -> list[float]:
-    if len(message.data) != len(profile.joints):
-        text = f"{profile.topics.command} has {len(message.data)} values; {len(profile.joints)} joints need one each"
+    """The joint positions of a command."""
+    values = list(message.data) if hasattr(message, "data") else _setpoint(message, profile, path)
+    if len(values) != len(profile.joints):
+        text = f"{profile.topics.command} has {len(values)} values; {len(profile.joints)} joints need one each"
         raise InputError(text, file=path, fix="name the hardware profile of the arm that was recorded")
-    return list(message.data)
+    return values
+
+
+def _setpoint(message: Any, profile: HardwareProfile, path: Path) -> list[float]:
+    """Where a trajectory leads to first. `deploy.chunk` makes one of each setpoint; its first point is due at once."""
+    begins = message.points[0].time_from_start if len(message.points) > 1 else None
+    if begins is None or begins.sec or begins.nanosec:
+        text = f"{profile.topics.command} has whole motions, not one setpoint after the other"
+        raise InputError(text, file=path, fix="record what `rlaas deploy` or `rlaas calibrate excite` sends")
+    at = dict(zip(message.joint_names, message.points[1].positions))
+    return [at[joint] for joint in profile.joints if joint in at]
 
 
 def _one_clock(log_ns: np.ndarray, stamp_ns: np.ndarray) -> np.ndarray:

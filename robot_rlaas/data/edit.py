@@ -1,7 +1,8 @@
 """New datasets made of old ones: parts of them, several of them, with other labels. The old ones stay as they are."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ from robot_rlaas.data.lerobot import write_dataset
 from robot_rlaas.data.lineage import Made, parent_of
 from robot_rlaas.data.opened import Opened, pictures
 from robot_rlaas.data.quality.findings import Finding, Severity
-from robot_rlaas.data.quality.rules import RULES
+from robot_rlaas.data.quality.replay import Again
+from robot_rlaas.data.quality.rules import MENDED, RULES
 
 MOST_DIFFERENCES = 4
 
@@ -26,12 +28,14 @@ class Kept(NamedTuple):
         episode: its index in it.
         frames: how many of its first ones; None for all.
         success: another outcome than the one that it says; None for that.
+        anew: what takes its place; None for itself.
     """
 
     opened: Opened
     episode: int
     frames: int | None = None
     success: bool | None = None
+    anew: Episode | None = None
 
 
 def write(
@@ -78,20 +82,24 @@ def fresh(out: Path) -> None:
 
 def _episodes(kept: Sequence[Kept]) -> Iterator[Episode]:
     for one in kept:
-        episode = one.opened.episodes[one.episode]
+        episode = one.anew or one.opened.episodes[one.episode]
         seen = {v.camera: pictures(v, len(episode.action)) for v in one.opened.videos.get(one.episode, ())}
         success = episode.success if one.success is None else one.success
         whole = episode._replace(pictures=seen, success=success)
         yield whole if one.frames is None else whole.take(slice(0, one.frames))
 
 
-def clean(opened: Opened, findings: Iterable[Finding], rules: Sequence[str]) -> tuple[list[Kept], list[str]]:
-    """What is kept of a dataset, and a line with the reasons for each episode that is left out or cut.
+def clean(
+    opened: Opened, findings: Iterable[Finding], rules: Sequence[str], again: Mapping[int, Again] = MappingProxyType({})
+) -> tuple[list[Kept], list[str]]:
+    """What is kept of a dataset, and a line with the reasons for each episode that is left out, cut or mended.
 
     Args:
         findings: of its inspection.
         rules: names of findings: an episode that has one of them is left out; frames that nothing should learn from
             are cut off.
+        again: episodes as they went when they were simulated again; these take the place of what would be left out,
+            if they succeed and nothing is wrong with the episodes that this does not put right.
 
     Raises:
         InputError: if there is no such rule.
@@ -106,7 +114,11 @@ def clean(opened: Opened, findings: Iterable[Finding], rules: Sequence[str]) -> 
         found = cause.get(index, [])
         cuts = [f.frames[0] for f in found if f.severity is Severity.TRIM and f.frames]
         reasons = "; ".join(f"{f.check}: {f.text}" for f in found)
-        if len(cuts) < len(found):
+        anew = _mended(opened, index, found, again)
+        if anew is not None:
+            kept.append(Kept(opened, index, anew=anew))
+            lines.append(f"episode {index} simulated again ({reasons})")
+        elif len(cuts) < len(found):
             lines.append(f"episode {index} left out ({reasons})")
         elif index not in opened.episodes:
             lines.append(f"episode {index} left out (it cannot be read)")
@@ -114,6 +126,24 @@ def clean(opened: Opened, findings: Iterable[Finding], rules: Sequence[str]) -> 
             kept.append(Kept(opened, index, min(cuts) if cuts else None))
             lines += [f"episode {index} cut to its first {min(cuts)} frames ({reasons})"] if cuts else []
     return kept, lines
+
+
+def _mended(opened: Opened, index: int, found: list[Finding], again: Mapping[int, Again]) -> Episode | None:
+    """The episode as it went this time, where that is worth having and the recorded one is not."""
+    run, checks = again.get(index), {f.check for f in found if f.severity is not Severity.TRIM}
+    if run is None or not run.success or not checks or not checks <= set(MENDED) or index in opened.videos:
+        return None
+    was = opened.episodes[index].take(slice(0, run.steps))
+    if not np.isfinite(was.action).all():
+        return None
+    return was._replace(
+        observation=run.observation[: run.steps],
+        reward=run.reward[: run.steps],
+        success=True,
+        peak_force_N=run.peak_force_N,
+        stamp_s=np.arange(len(was.action)) * opened.lineage.spec.period_s,
+        late=np.zeros(len(was.action), dtype=bool),
+    )
 
 
 def check_rules(rules: Iterable[str]) -> None:

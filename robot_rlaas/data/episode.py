@@ -62,7 +62,13 @@ class Episode(NamedTuple):
 
 
 def record(
-    env: Any, policy: Policy, count: int, noise: float, rng: np.random.Generator, on_episode: Callable[[], None]
+    env: Any,
+    policy: Policy,
+    count: int,
+    noise: float,
+    rng: np.random.Generator,
+    on_episode: Callable[[], None],
+    driver: Policy | None = None,
 ) -> list[Episode]:
     """Record `count` episodes of a batched environment under a policy with injected noise: see `attempts`.
 
@@ -73,13 +79,14 @@ def record(
         noise: largest standard deviation, as a fraction of the action's range.
         rng: for the noise alone.
         on_episode: called as each one ends.
+        driver: acts in the demonstrator's place, who then only says what it would have done.
 
     Returns:
         The episodes in order of their numbers.
     """
     env.reset()
     first, done = int(env.episode.min()), {}
-    for episode, _ in attempts(env, policy, noise, rng):
+    for episode, _ in attempts(env, policy, noise, rng, driver):
         if episode.number < first + count:
             done[episode.number] = episode
             on_episode()
@@ -88,7 +95,9 @@ def record(
     return [done[number] for number in sorted(done)]
 
 
-def attempts(env: Any, policy: Policy, noise: float, rng: np.random.Generator) -> Iterator[tuple[Episode, Any]]:
+def attempts(
+    env: Any, policy: Policy, noise: float, rng: np.random.Generator, driver: Policy | None = None
+) -> Iterator[tuple[Episode, Any]]:
     """Episodes of a batched environment that was just reset, and their outcomes, as they end, for ever.
 
     Noise makes the demonstrator show how to recover from its own mistakes (DART, arXiv 1703.09327). Its strength
@@ -103,7 +112,8 @@ def attempts(env: Any, policy: Policy, noise: float, rng: np.random.Generator) -
     while True:
         action = policy.act(observation)
         drift = 0.8 * drift + 0.6 * rng.standard_normal(drift.shape)
-        executed = np.clip(action + sigma * drift, -1.0, 1.0).astype(np.float32)  # what the file will hold
+        driven = action if driver is None else driver.act(observation)
+        executed = np.clip(driven + sigma * drift, -1.0, 1.0).astype(np.float32)  # what the file will hold
         seen = observation.copy()
         step = env.step(executed)
         for row in range(env.nsim):

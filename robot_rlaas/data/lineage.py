@@ -10,7 +10,7 @@ from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.data.episode import Episode
+from robot_rlaas.data.episode import SCRIPTED, Episode
 from robot_rlaas.files import sha256_tree
 
 LINEAGE = "rlaas.json"
@@ -103,6 +103,11 @@ class Lineage(_Frozen):
     def spec(self) -> CellSpec:
         """The cell that it was recorded in."""
         return CellSpec.model_validate(self.cell)
+
+    @property
+    def led_by(self) -> tuple[str, ...]:
+        """Who demonstrated, besides the scripted expert."""
+        return tuple(dict.fromkeys(a.operator for a in self.episodes if a.operator != SCRIPTED))
 
     @property
     def sequences(self) -> list[dict[str, Any]]:

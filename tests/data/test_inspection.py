@@ -95,7 +95,7 @@ class Watching:
 
 
 def test_nothing_is_wrong_with_good_episodes(recorded: Opened) -> None:
-    _, found = demos.look(recorded.path, Watching())
+    _, found, _ = demos.look(recorded.path, Watching())
     assert [f for f in found.findings if f.severity is not Severity.NOTE] == []
     assert found.content["counts"]["replayed"] == EPISODES
     assert {f.check for f in found.findings if f.episode is not None} <= RULES.keys()
@@ -190,7 +190,7 @@ def test_cleaning_leaves_out_and_cuts_and_says_why(recorded: Opened, tmp_path: P
     path = tmp_path / "bad"
     write(path, bad.lineage, all_of(bad))
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    demos.clean(path, tmp_path / "cleaned", DEFAULT_RULES, True, watch := Watching())
+    demos.clean(path, tmp_path / "cleaned", DEFAULT_RULES, True, False, watch := Watching())
     assert all(file.read_bytes() == content for file, content in before.items())
     again = read_dataset(tmp_path / "cleaned", recorded.contract)
     good = all_of(recorded)
@@ -202,6 +202,33 @@ def test_cleaning_leaves_out_and_cuts_and_says_why(recorded: Opened, tmp_path: P
     assert list(made.left_out) == [line.strip() for line in watch.lines]
     assert made.parents[0].made.by == "a test"
     assert demos.look(tmp_path / "cleaned", Watching())[1].clean
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_can_be_simulated_again_is_mended_to_the_bit(recorded: Opened, tmp_path: Path, capfd) -> None:
+    bad = recorded
+    for index, kind in enumerate(("frozen_sensor", "shifted_timestamps", "wrong_label", "teleport", "nan")):
+        bad = spoilt(bad, kind, (index,))
+    bad = spoilt(bad, "clipped_actions", (7,))
+    path, out = tmp_path / "bad", tmp_path / "mended"
+    write(path, bad.lineage, all_of(bad))
+    assert main(["demos", "clean", str(path), "--out", str(out), "--mend"]) == 0
+    episodes = read_dataset(out, recorded.contract)
+    good = all_of(recorded)
+    del good[7]
+    told = read_lineage(out).made.left_out
+    lost = [] if "episode 4 simulated again" in told[4] else [4]  # a NaN of an action cannot be mended
+    assert [line.split(" (")[0] for line in told[:4]] == [f"episode {i} simulated again" for i in range(4)]
+    assert "episode 7 left out" in told[5]
+    for one, other in zip(episodes, [e for i, e in enumerate(good) if i not in lost], strict=True):
+        np.testing.assert_array_equal(one.observation, other.observation)
+        np.testing.assert_array_equal(one.reward, other.reward)
+        np.testing.assert_allclose(one.stamp_s, other.stamp_s, atol=1e-6)
+        assert (one.success, one.peak_force_N) == (other.success, pytest.approx(other.peak_force_N))
+    assert demos.look(out, Watching())[1].clean
+    with pytest.raises(SystemExit):
+        main(["demos", "clean", str(path), "--out", str(out), "--mend", "--no-replay"])
+    assert "not allowed with" in capfd.readouterr().err
 
 
 def test_rules_are_taken_by_name(recorded: Opened) -> None:
@@ -314,7 +341,7 @@ def test_cameras_that_blur_darken_freeze_or_end(recorded: Opened, tmp_path: Path
     said = {(f.episode, f.check) for f in found if f.check in ("blur", "exposure", "camera_frozen", "pictures")}
     assert {(2, "blur"), (4, "exposure"), (6, "camera_frozen"), (9, "pictures")} <= said
     assert {episode for episode, _ in said} == {2, 4, 6, 9}
-    demos.clean(path, tmp_path / "cleaned", ["blur", "exposure", "camera_frozen", "pictures"], False, Watching())
+    demos.clean(path, tmp_path / "cleaned", ["blur", "exposure", "camera_frozen", "pictures"], False, False, Watching())
     again = open_dataset(tmp_path / "cleaned")
     assert len(again.episodes) == 6
     assert again.cameras == {"wrist": (64, 64)}

@@ -18,12 +18,16 @@ class Again(NamedTuple):
 
     Attributes:
         observation: (T, observation_size), with NaN after its end.
+        reward: (T,), with NaN after its end.
         success: by the task's own predicate.
+        peak_force_N: largest contact force; NaN where it had not ended.
         steps: periods until it ended; None where it had not ended after all recorded actions.
     """
 
     observation: np.ndarray
+    reward: np.ndarray
     success: bool
+    peak_force_N: float
     steps: int | None
 
 
@@ -50,22 +54,24 @@ def simulate(
 def _run(env: Any, episodes: list[Episode]) -> list[Again]:
     longest = max(len(e.executed) for e in episodes)
     seen = np.full((len(episodes), longest, env.contract.observation_size), np.nan, dtype=np.float32)
-    ended: list[tuple[int, bool] | None] = [None] * len(episodes)
+    reward = np.full((len(episodes), longest), np.nan, dtype=np.float32)
+    ended: list[tuple[bool, float, int | None]] = [(False, np.nan, None)] * len(episodes)
     observation = env.observation
     for t in range(min(longest, env.cell.horizon)):
         action = np.zeros((len(episodes), env.contract.action_size), dtype=np.float32)
         for row, episode in enumerate(episodes):
-            if t < len(episode.executed) and ended[row] is None:
+            if t < len(episode.executed) and ended[row][-1] is None:
                 seen[row, t], action[row] = observation[row], episode.executed[t]
         step = env.step(action)
+        for row, episode in enumerate(episodes):
+            if t < len(episode.executed) and ended[row][-1] is None:
+                reward[row, t] = step.reward[row]
         observation = step.observation
         for row, outcome in zip(step.rows, step.outcomes):
-            if ended[row] is None and t < len(episodes[row].executed):
-                ended[row] = t + 1, outcome.success
-    return [
-        Again(seen[row, : len(e.executed)], bool(end and end[1]), end[0] if end else None)
-        for row, (e, end) in enumerate(zip(episodes, ended))
-    ]
+            if ended[row][-1] is None and t < len(episodes[row].executed):
+                ended[row] = outcome.success, outcome.peak_force_N, t + 1
+    frames = [slice(len(e.executed)) for e in episodes]
+    return [Again(seen[row, those], reward[row, those], *ended[row]) for row, those in enumerate(frames)]
 
 
 def compare(data: Data, again: dict[int, Again]) -> Iterator[Finding]:

@@ -27,4 +27,6 @@ RULES = {
     "near_duplicate": "nearly the same course as another episode",
     "failed": "it did not succeed",
 }
+MENDED = ("not_finite", "timestamps", "dropped", "history", "frozen", "kinematics", "label", "replay")
+"""What is no longer wrong with a simulated episode that is simulated again, if it succeeds."""
 DEFAULT_RULES = tuple(RULES)[: tuple(RULES).index("late")]  # what nothing should learn from

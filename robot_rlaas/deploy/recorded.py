@@ -1,0 +1,40 @@
+"""What a recorder writes of an arm, and into which files."""
+
+from pathlib import Path
+
+from robot_rlaas.cell.hardware import HardwareProfile
+from robot_rlaas.deploy import names
+
+LOG = "log.mcap"
+
+
+def part(file: Path, number: int) -> Path:
+    """A log's part of this number: the file itself, then log_0001.mcap beside log.mcap and so on."""
+    return file if number == 0 else file.with_name(f"{file.stem}_{number:04d}{file.suffix}")
+
+
+def later_parts(file: Path) -> list[Path]:
+    """All parts that are there but the first."""
+    return sorted(file.parent.glob(f"{file.stem}_[0-9]*{file.suffix}"))
+
+
+def topics_of(profile: HardwareProfile) -> dict[str, dict[str, str]]:
+    """The topics to record: type, and quality of service as of `recorder_node.QOS`."""
+    topics = profile.topics
+    sensors = {topics.joint_states: "sensor_msgs/msg/JointState"}
+    if topics.wrench is not None:
+        sensors[topics.wrench] = "geometry_msgs/msg/WrenchStamped"
+    reliable = {
+        topics.command: profile.command_type,
+        names.TARGET: "trajectory_msgs/msg/JointTrajectory",
+        names.OBSERVATION: "std_msgs/msg/String",
+        names.EVENTS: "std_msgs/msg/String",
+    }
+    latched = {
+        names.PLATE: "geometry_msgs/msg/PoseStamped",
+        names.PLATE_COVARIANCE: "geometry_msgs/msg/PoseWithCovarianceStamped",
+        names.PERCEPTION: "std_msgs/msg/String",
+        names.MOTION: "std_msgs/msg/String",
+    }
+    kinds = {"sensor": sensors, "reliable": reliable, "latched": latched}
+    return {topic: {"type": name, "qos": qos} for qos, types in kinds.items() for topic, name in types.items()}
