@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 
+def cache_dir() -> Path:
+    """The person's own folder for what can be made again: rlaas/ in $XDG_CACHE_HOME, or in ~/.cache."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(named) if os.path.isabs(named) else Path.home() / ".cache") / "rlaas"
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write the whole file or leave what was there: a temporary file beside it, then a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)

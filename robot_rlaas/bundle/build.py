@@ -97,7 +97,8 @@ def _cell_and_contract(file: Path, description: dict[str, Any]) -> tuple[CellSpe
 def not_the_same(one: CellSpec, other: CellSpec) -> list[str]:
     """The sections in which two cells must agree for one's policy to be bundled for the other, and do not."""
     contents = [cell.model_dump(exclude=MAY_DIFFER) for cell in (one, other)]
-    return [key for key in contents[0] if contents[0][key] != contents[1].get(key)]
+    keys = dict.fromkeys([*contents[0], *contents[1]])
+    return [key for key in keys if contents[0].get(key) != contents[1].get(key)]
 
 
 def _same_task(other: CellSpec, trained: CellSpec, file: Path) -> CellSpec:

@@ -42,7 +42,10 @@ def _leaves(cell: CellSpec) -> dict[Location, Any]:
 
 def _walk(value: Any, at: Location) -> Iterator[tuple[Location, Any]]:
     """Every (location, value) but those of keys without a value; lists of numbers are values."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and at[-1:] == ("mesh",):
+        size = " x ".join(f"{high - low:g}" for low, high in zip(value["low_mm"], value["high_mm"]))
+        yield at, f"{size} mm, {len(value['pieces'])} convex pieces, sha256 {value['sha256'][:12]}"
+    elif isinstance(value, dict):
         for key, item in value.items():
             yield from _walk(item, (*at, key))
     elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):

@@ -8,7 +8,7 @@ from robot_rlaas.cell.calibration import NonNegative
 from robot_rlaas.cell.errors import did_you_mean
 from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.fixtures import Door, Fixture, Kit, Name, Tray, Vise
-from robot_rlaas.cell.parts import Workpiece
+from robot_rlaas.cell.parts import Casting, Workpiece
 from robot_rlaas.cell.quantities import PositiveRange, Range, Triple
 from robot_rlaas.cell.strict_yaml import Spec
 
@@ -165,6 +165,16 @@ class HandlingTask(Spec):
         return {**ranges, "grip_friction": self.grip.friction}
 
     @property
+    def things(self) -> list[str]:
+        """What the task calls by a name."""
+        return [thing.name for thing in (*self.fixtures, *self.parts)]
+
+    @property
+    def bearers(self) -> list[str]:
+        """What an obstacle can stand on."""
+        return [fixture.name for fixture in self.fixtures if not isinstance(fixture, Door)]
+
+    @property
     def watched(self) -> int:
         """How many poses a camera follows: one per part."""
         return len(self.parts)
@@ -243,7 +253,10 @@ class HandlingTask(Spec):
         vise = next((f for f in self.fixtures if isinstance(f, Vise) and f.name == stage.at), None)
         if vise is None:
             return
-        play = vise.opening_mm - next(p.size_mm[0] for p in self.parts if p.name == stage.part)
+        part = next(p for p in self.parts if p.name == stage.part)
+        if isinstance(part, Casting):
+            part.fits_jaws(at, vise.jaw_mm)
+        play = vise.opening_mm - part.size_mm[0]
         if play <= 0:
             raise Wrong(f"{at}.at", f"the part is {-play:g} mm wider than the open vise", "widen `opening_mm`")
         if play / 2 >= stage.tolerance_mm:

@@ -1,7 +1,7 @@
 """Hardware profiles (one per physical arm) and plants (how one individual arm differs from the nominal model)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
@@ -14,6 +14,10 @@ PER_JOINT = (
     *("position_limit_rad", "velocity_limit_rad_s", "acceleration_limit_rad_s2", "jerk_limit_rad_s3"),
     *("torque_limit_Nm", "drive_gain_Nm_A"),
 )
+COMMANDS = {  # by kind of controller: what its command topic's name ends with, and the messages on it
+    "forward_command_controller": ("/commands", "std_msgs/msg/Float64MultiArray"),
+    "joint_trajectory_controller": ("/joint_trajectory", "trajectory_msgs/msg/JointTrajectory"),
+}
 PerJoint = FiniteFloat | tuple[FiniteFloat, ...]  # one value for all joints, or one each
 
 
@@ -32,8 +36,47 @@ class Topics(Spec):
             InputError: if the arm does not measure one.
         """
         if self.wrench is None:
-            raise InputError("this arm measures no wrench at its wrist, and its supervisor limits what it feels there")
+            text = "this arm measures no wrench at its wrist: no policy, press or demonstration can go by what it feels"
+            raise InputError(text, fix="it can be excited, recorded and calibrated: 'rlaas calibrate arm'")
         return self.wrench
+
+
+class Driver(Spec):
+    """How this machine itself reaches an arm that has no ROS driver: as a `Robot` of LeRobot.
+
+    Attributes:
+        type: LeRobot's name of it, such as so101_follower.
+        port: the serial port that it hangs on.
+        id: LeRobot's name of this individual: its calibration file is ID.json.
+        options: more of LeRobot's configuration of it.
+        zero_deg: what LeRobot reads, degrees, where a joint is at 0 rad; 0 for joints that are not named.
+        turned: joints that LeRobot counts the other way round.
+        current_step_A: of the register Present_Current; None: the joint states have no effort.
+        at_end: "hold": the arm stays where it is, under power; "release": it is let go, and drops.
+    """
+
+    type: str
+    port: str
+    id: str
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    zero_deg: dict[str, FiniteFloat] = Field(default_factory=dict)
+    turned: tuple[str, ...] = ()
+    current_step_A: PositiveFloat | None = None
+    at_end: Literal["hold", "release"] = "hold"
+
+    def at(self, line: "Line") -> "Driver":
+        """The same at another port, or of another individual."""
+        return self.model_copy(update={name: value for name, value in line._asdict().items() if value})
+
+
+class Line(NamedTuple):
+    """Where a driver finds its arm, and which one; empty: as the hardware profile says."""
+
+    port: str = ""
+    id: str = ""
+
+
+AS_THE_PROFILE_SAYS = Line()
 
 
 class HardwareProfile(Spec):
@@ -50,10 +93,16 @@ class HardwareProfile(Spec):
     force_limit_N: PositiveFloat
     payload_limit_kg: PositiveFloat | None = None
     drive_gain_Nm_A: tuple[PositiveFloat, ...] | None = None  # joint torque per motor current
-    controller: Literal["forward_command_controller"] = "forward_command_controller"
+    controller: Literal["forward_command_controller", "joint_trajectory_controller"] = "forward_command_controller"
     topics: Topics = Topics()
+    driver: Driver | None = None  # None: the arm's own is running when it is needed
     state_rate_hz: PositiveFloat
     command_rate_hz: PositiveFloat
+
+    @property
+    def command_type(self) -> str:
+        """The message type that the controller is sent."""
+        return COMMANDS[self.controller][1]
 
     def ordered(self, joints: Sequence[str]) -> "HardwareProfile":
         """The same with its joints in another order."""
@@ -68,6 +117,25 @@ class HardwareProfile(Spec):
             value = getattr(self, name)
             if value is not None and len(value) != len(self.joints):
                 raise ValueError(f"{name} needs one entry per joint ({len(self.joints)})")
+        return self
+
+    @model_validator(mode="after")
+    def _driven(self) -> "HardwareProfile":
+        if self.driver is None:
+            return self
+        if unknown := {*self.driver.zero_deg, *self.driver.turned} - set(self.joints):
+            raise ValueError(f"driver names {', '.join(sorted(unknown))}; the joints are {', '.join(self.joints)}")
+        if self.driver.current_step_A is not None and self.drive_gain_Nm_A is None:
+            raise ValueError("driver.current_step_A needs drive_gain_Nm_A, which makes torques of currents")
+        if self.controller != "forward_command_controller":
+            raise ValueError("a driver takes the commands of a forward_command_controller")
+        return self
+
+    @model_validator(mode="after")
+    def _controller_listens(self) -> "HardwareProfile":
+        end, command = COMMANDS[self.controller][0], self.topics.command
+        if not command.endswith(end):
+            raise ValueError(f"a {self.controller} listens on NAME{end}, and topics.command is '{command}'")
         return self
 
 

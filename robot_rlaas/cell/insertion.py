@@ -5,11 +5,24 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, FiniteFloat, PositiveFloat, model_serializer, model_validator
 
 from robot_rlaas.cell.explain import Wrong
+from robot_rlaas.cell.meshes import Housing
 from robot_rlaas.cell.quantities import Triple
 from robot_rlaas.cell.strict_yaml import Spec
 
 
-class BoxPart(Spec):
+class _Held(Spec):
+    """What every part in the hand has."""
+
+    housing: Housing | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: Any) -> dict[str, Any]:
+        """A cell that does not speak of it keeps its hash."""
+        content = handler(self)
+        return {key: value for key, value in content.items() if key != "housing" or value}
+
+
+class BoxPart(_Held):
     """A peg or a plug of rectangular section; square where `thickness_mm` is left out.
 
     `length_mm` is what stands out of the fingers.
@@ -27,7 +40,7 @@ class BoxPart(Spec):
         return self.width_mm, self.thickness_mm or self.width_mm
 
 
-class CylinderPart(Spec):
+class CylinderPart(_Held):
     """A round peg. `length_mm` is what stands out of the fingers."""
 
     shape: Literal["cylinder"]
@@ -41,7 +54,7 @@ class CylinderPart(Spec):
         return self.diameter_mm, self.diameter_mm
 
 
-class GearPart(Spec):
+class GearPart(_Held):
     """A spur gear, held by its hub. `length_mm` is from the fingertips to its lower face."""
 
     shape: Literal["gear"]
@@ -147,6 +160,16 @@ class InsertionTask(Spec):
         return self.plate.bottom_mm
 
     @property
+    def things(self) -> list[str]:
+        """What the task calls by a name."""
+        return ["plate", "part"]
+
+    @property
+    def bearers(self) -> list[str]:
+        """What an obstacle can stand on."""
+        return ["plate"]
+
+    @property
     def watched(self) -> int:
         """How many poses a camera follows: none, the plate's is told once."""
         return 0
@@ -167,6 +190,7 @@ class InsertionTask(Spec):
             raise Wrong("depth_mm", f"more than the {thing} ({plate.depth_mm:g} mm)")
         if self.depth_mm > part.length_mm and not plate.shaft:
             raise Wrong("depth_mm", f"more than the part is long ({part.length_mm:g} mm)")
+        self._housing_stays_out()
         for at in plate.shaft.neighbours if plate.shaft and isinstance(part, GearPart) else ():
             least = part.module_mm * (part.teeth + at.teeth) / 2
             if not least <= at.distance_mm < least + 1.5 * part.module_mm:
@@ -179,3 +203,13 @@ class InsertionTask(Spec):
             reason = f"the hole and its chamfer take {2 * hole:g} mm and would be wider than the plate"
             raise Wrong("plate.size_mm", reason, fix="make the plate larger")
         return self
+
+    def _housing_stays_out(self) -> None:
+        housing, room_mm = self.part.housing, self.part.length_mm - self.depth_mm
+        if housing and housing.mesh.high_mm[2] > room_mm:
+            raise Wrong(
+                "part.housing.mesh",
+                f"it reaches to z = {housing.mesh.high_mm[2]:g} mm: at depth_mm {self.depth_mm:g} all beyond "
+                f"{room_mm:g} mm from the fingertips is in the plate, and what goes there is the part's own shape",
+                fix="leave out of the mesh what goes into the hole, or move its origin between the fingertips",
+            )

@@ -15,6 +15,8 @@ from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.extends import all_there, beside, cells_dir, read_cell
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.insertion import InsertionTask, PlateSpec
+from robot_rlaas.cell.meshes import Obstacle, have_a_place, with_meshes
+from robot_rlaas.cell.own_files import own_files
 from robot_rlaas.cell.quantities import DelayRange, PositiveRange, Range
 from robot_rlaas.cell.requirements import Box, Requirements, distinct
 from robot_rlaas.cell.strict_yaml import Spec, validate
@@ -176,6 +178,7 @@ class _Cell(Spec):
     robot: RobotSpec
     task: Annotated[InsertionTask | HandlingTask, Field(discriminator="kind")]
     keep_out: tuple[Box, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
     variation: Variation
     held_out: HeldOut = HeldOut()
     sensing: Sensing = Sensing()
@@ -188,6 +191,8 @@ class _Cell(Spec):
             reason = f"longer than task.timeout_s ({self.task.timeout_s:g} s): no episode could break it"
             raise Wrong("requirements.cycle_time_s.limit", reason, fix="allow less time, or wait longer")
         distinct("keep_out", [box.name for box in self.keep_out], "another box has that name")
+        named = [*self.task.things, "table", *(box.name for box in self.keep_out)]
+        have_a_place(self.obstacles, named, self.task.bearers)
         self._fits_its_task()
         self._fits_its_cameras()
         if self.requirements.untouched:
@@ -252,6 +257,7 @@ class CellFile(_Cell):
         contact: the path of a contact.yaml, relative to this file: parts, plates and camera as they were found to be.
         cameras: by their names; policies are offered their pictures.
         keep_out: boxes that the tool must not enter.
+        obstacles: meshes of what stands in the cell.
     """
 
     calibration: str | None = None
@@ -260,16 +266,20 @@ class CellFile(_Cell):
 
 
 class CellSpec(_Cell):
-    """A whole cell file, with the content of the calibrations and of the contact file that it names."""
+    """A whole cell file, with the content of the calibrations, of the contact file and of the meshes that it names.
+
+    `own_files`: of an arm, tool or hardware profile that is not shipped, what its content is; see the module.
+    """
 
     calibration: Calibration | None = None
     contact: ContactReport | None = None
     cameras: CameraSpecs = {}  # noqa: RUF012 - pydantic copies it
+    own_files: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, handler: Any) -> dict[str, Any]:
         content = handler(self)
-        for name in ("calibration", "contact", "cameras"):
+        for name in ("calibration", "contact", "cameras", "obstacles", "own_files"):
             if not getattr(self, name):
                 content.pop(name, None)
         return content
@@ -286,15 +296,17 @@ def load_cell(reference: str) -> CellSpec:
     Raises:
         InputError: with file, line, value, what is allowed and what to do.
     """
-    document = read_cell(cell_path(reference))
+    document = with_meshes(read_cell(cell_path(reference)))
     content = dict(validate(document, CellFile))
-    all_there(document, **{key: getattr(content["robot"], key) for key in ("arm", "tool", "hardware")})
+    robot = {key: getattr(content["robot"], key) for key in ("arm", "tool", "hardware")}
+    all_there(document, **robot)
     arm, parts, cameras = (content.pop(name) for name in ("calibration", "contact", "cameras"))
     calibration = load_accepted(beside(document, "calibration", arm, "arm")) if arm else None
     contact = load_contact(beside(document, "contact", parts, "contact"), content["name"]) if parts else None
     rate_hz = content["control"].rate_hz
     seen = {name: load_camera(document, name, camera, rate_hz) for name, camera in cameras.items()}
-    return CellSpec(**content, calibration=calibration, contact=contact, cameras=seen)
+    own = own_files(**robot)
+    return CellSpec(**content, calibration=calibration, contact=contact, cameras=seen, own_files=own)
 
 
 def cell_path(reference: str) -> Path:

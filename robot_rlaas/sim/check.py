@@ -16,13 +16,14 @@ from robot_rlaas.control.rotation import about_z
 from robot_rlaas.control.safety import Envelope, inside_keep_out
 from robot_rlaas.sim.check_cameras import check_cameras
 from robot_rlaas.sim.check_handling import check_doors, check_reach, check_time
+from robot_rlaas.sim.check_obstacles import clear_of_obstacles, meshes_found
 from robot_rlaas.sim.cpu import CpuBackend
-from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time, range_words, upright
+from robot_rlaas.sim.findings import PENETRATION_M, REACH_TOLERANCE, Finding, enough_time, range_words, upright
+from robot_rlaas.sim.geometry import OBSTACLE_NAME
 from robot_rlaas.sim.model import Workcell, build
 from robot_rlaas.sim.surfaces import arm_links
 from robot_rlaas.sim.variation import draw
 
-PENETRATION_M = 1e-4
 SAMPLES = 64
 ABOVE_M = 0.005
 
@@ -44,7 +45,7 @@ def check(cell: CellSpec, path: Path) -> tuple[Workcell, list[Finding]]:
         _home(cell, workcell)
         upright(cell, workcell)
         kind = _handling if isinstance(cell.task, HandlingTask) else _insertion
-        found = [*kind(cell, workcell), *check_cameras(cell, workcell)]
+        found = [*meshes_found(cell), *kind(cell, workcell), *check_cameras(cell, workcell)]
         return workcell, [Finding("the model compiles", compiled), *found]
 
 
@@ -90,32 +91,36 @@ def _corners(cell: CellSpec) -> np.ndarray:
 
 
 def _reach(cell: CellSpec, workcell: Workcell) -> Finding:
-    """Above the hole and at full depth, at every corner of the plate's variation."""
+    """Above the hole and at full depth, at every corner of the plate's variation; no obstacle is in the way there."""
     corners = _corners(cell)
     top = np.array(cell.task.plate.top_mm) / 1000
     home = np.deg2rad(np.array(cell.robot.home_deg))
-    R = about_z(corners[:, 2]) @ tool_pose(workcell.chain, home[None]).R
+    turn, flat = about_z(corners[:, 2]), np.concatenate([corners[:, :2], np.zeros((len(corners), 1))], axis=1)
+    R, plate = turn @ tool_pose(workcell.chain, home[None]).R, Pose(turn, top + flat)
     margin = np.inf
     for height in (cell.task.start_height_mm / 1000, -cell.task.depth_mm / 1000):
-        p = top + np.concatenate([corners[:, :2], np.full((len(corners), 1), height)], axis=1)
+        p = plate.p + np.array([0, 0, height])
         q, error = solve(workcell.chain, Pose(R, p), np.broadcast_to(home, (len(corners), len(home))))
         limits = workcell.envelope
         outside = (q < limits.lower_rad) | (q > limits.upper_rad)
         blocked = inside_keep_out(limits, tool_pose(workcell.chain, q))
-        for i in np.flatnonzero((error > REACH_TOLERANCE) | outside.any(1) | blocked):
+
+        def where(i: int, height: float = height) -> str:
             x, y = corners[i, :2] * 1000
-            where = (
-                f"with the plate displaced by x {x:+.0f} mm, y {y:+.0f} mm and the tool {height * 1000:+.0f} mm above"
-            )
+            displaced = f"with the plate displaced by x {x:+.0f} mm, y {y:+.0f} mm"
+            return f"{displaced} and the tool {height * 1000:+.0f} mm above"
+
+        for i in np.flatnonzero((error > REACH_TOLERANCE) | outside.any(1) | blocked):
             if error[i] <= REACH_TOLERANCE and not outside[i].any():
-                raise _in_the_way(cell, limits, tool_pose(workcell.chain, q[i : i + 1]), where)
+                raise _in_the_way(cell, limits, tool_pose(workcell.chain, q[i : i + 1]), where(i))
             joints = [workcell.chain.joints[j] for j in np.flatnonzero(outside[i])]
             why = f"{', '.join(joints)} would leave {range_words(cell)}" if joints else "it is out of reach"
             raise InputError(
-                f"task.plate.top_mm is {list(cell.task.plate.top_mm)}: {where}, {why}",
+                f"task.plate.top_mm is {list(cell.task.plate.top_mm)}: {where(i)}, {why}",
                 key="task.plate.top_mm",
                 fix="move the plate, narrow variation.plate_xy_mm, or change robot.home_deg",
             )
+        clear_of_obstacles(cell, workcell, q, where, plate)
         room = np.minimum(q - limits.lower_rad, limits.upper_rad - q).min()
         margin = min(margin, float(room))
     return Finding(
@@ -160,6 +165,15 @@ def _inside(cell: CellSpec, workcell: Workcell, contact, deep_m: float) -> Input
             f"requirements.untouched names '{links[0]}', which at the start is {deep_m * 1000:.1f} mm inside something",
             key="requirements.untouched.surfaces",
             fix="take it out, or move robot.home_deg away from it",
+        )
+    meshes = [f"{OBSTACLE_NAME}{obstacle.name}" for obstacle in cell.obstacles]
+    for name in (name for name in names if name in meshes):
+        other = next(iter(n for n in names if n != name), name)
+        what = "the tool" if other.startswith("tool/") or other == "part" else f"'{other}'"
+        return InputError(
+            f"at the start {what} is {deep_m * 1000:.1f} mm inside the obstacle '{name.removeprefix(OBSTACLE_NAME)}'",
+            key=f"obstacles.{meshes.index(name)}.at_mm",
+            fix="move it; if its mesh has room there, make its mesh_tolerance_mm smaller",
         )
     if any(name.startswith("tool/") or name == "part" for name in names):
         return InputError(

@@ -13,6 +13,7 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import DOWN, about_z
 from robot_rlaas.control.safety import inside_keep_out
+from robot_rlaas.sim.check_obstacles import clear_of_obstacles
 from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time, range_words
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.starts import nominal, seats, slots_m, standing
@@ -56,7 +57,7 @@ def _lifted(task: HandlingTask, p: np.ndarray) -> np.ndarray:
 
 
 def check_reach(cell: CellSpec, workcell: Workcell) -> Finding:
-    """Every goal is in reach, within the joints' ranges, and out of keep-out boxes.
+    """Every goal is in reach, within the joints' ranges, out of keep-out boxes and clear of obstacles.
 
     Raises:
         InputError: about the first that is not.
@@ -73,12 +74,16 @@ def check_reach(cell: CellSpec, workcell: Workcell) -> Finding:
         joints = ", ".join(workcell.chain.joints[j] for j in np.flatnonzero(outside[i]))
         why = f"{joints} would leave {range_words(cell)}" if joints else f"the arm misses by {error[i] * 1000:.1f} mm"
         why = why if error[i] > REACH_TOLERANCE or joints else "the tool would be in a keep-out box"
-        x, y, z = goal.p * 1000
-        at = f"the grasp point at [{x:.0f}, {y:.0f}, {z:.0f}] mm, turned by {np.rad2deg(goal.yaw):.0f} deg"
-        raise InputError(f"{goal.what}: with {at}, {why}", key=goal.key, fix="move it, or change robot.home_deg")
+        raise InputError(f"{goal.what}: {_words(goal)}, {why}", key=goal.key, fix="move it, or change robot.home_deg")
+    clear_of_obstacles(cell, workcell, q, lambda i: f"{found[i].what}, {_words(found[i])}")
     room = float(np.minimum(q - limits.lower_rad, limits.upper_rad - q).min())
     margin = f"{len(found)} poses, {np.rad2deg(room):.0f} deg joint margin"
     return Finding("every part, seat and point is reachable", margin)
+
+
+def _words(goal: Goal) -> str:
+    x, y, z = goal.p * 1000
+    return f"with the grasp point at [{x:.0f}, {y:.0f}, {z:.0f}] mm, turned by {np.rad2deg(goal.yaw):.0f} deg"
 
 
 def check_doors(cell: CellSpec, workcell: Workcell) -> None:

@@ -11,6 +11,7 @@ from robot_rlaas.sim.model import Workcell
 
 REACH_TOLERANCE = 1e-4  # of position in m and orientation in rad
 TILT_DEG = 5.0
+PENETRATION_M = 1e-4
 
 
 class Finding(NamedTuple):

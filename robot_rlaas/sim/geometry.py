@@ -15,29 +15,31 @@ CHAMFER, INSIDE, BRIGHT, DARK = (
 )
 KEEP_OUT_NAME, SOLID_NAME = "keep_out/", "solid/"  # how names begin: of a keep-out box, and of what stands in it
 SPEED_ZONE_NAME = "speed_zone/"  # the same of a speed zone
+OBSTACLE_NAME = "obstacle/"  # the same of the bodies of obstacles
 CAMERA_NAME = "camera/"  # the same of the cameras that a cell file names
 UNSEEN = 3  # the group that is not drawn
 FACETS = 48  # of a round hole that is drawn
 NO_CONTACT: dict[str, Any] = {"contype": 0, "conaffinity": 0}
 FIRM = {"solref": (0.01, 1), "solimp": (0.95, 0.99, 0.0005, 0.5, 2)}
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
-CAPSULE = mujoco.mjtGeom.mjGEOM_CAPSULE
+CAPSULE, MESH = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_MESH
 
 
-def fixture(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL, group: int = 0) -> None:
+def fixture(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL, group: int = 0, **more: Any) -> None:
     """A solid geom of what stands in the cell; its friction gives way to that of what touches it.
 
     Args:
         body: an MjSpec body.
-        shape: BOX, CYLINDER or CAPSULE.
+        shape: BOX, CYLINDER, CAPSULE or MESH.
         center: (3,) m, in the body's frame.
         size: as MuJoCo takes it, m.
         R: (3, 3) orientation in the body's frame.
         rgba: its colour.
         group: UNSEEN, or 0.
+        more: of its other fields.
     """
     collides = {"contype": ENVIRONMENT, "conaffinity": HELD, "friction": (0.01, 0.005, 0.0001), "rgba": rgba}
-    body.add_geom(type=shape, pos=center, quat=quaternion(R), size=size, group=group, **collides, **FIRM)
+    body.add_geom(type=shape, pos=center, quat=quaternion(R), size=size, group=group, **{**collides, **FIRM, **more})
 
 
 def look(body, shape, center, size, R: np.ndarray | None = None, rgba=STEEL) -> Any:

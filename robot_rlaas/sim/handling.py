@@ -1,5 +1,6 @@
 """The geometry of a handling cell: free parts, trays, kits, vises, doors, and a gripper that opens and closes."""
 
+from functools import partial
 from typing import Any
 
 import mujoco
@@ -7,8 +8,9 @@ import numpy as np
 
 from robot_rlaas.cell.fixtures import Door, Kit, Tray, Vise
 from robot_rlaas.cell.handling import Grip, HandlingTask
-from robot_rlaas.cell.parts import Cylinder, Workpiece
+from robot_rlaas.cell.parts import Casting, Cylinder, Workpiece
 from robot_rlaas.sim.geometry import BOX, BRASS, BRIGHT, CYLINDER, ENVIRONMENT, FIRM, HELD, NO_CONTACT, fixture, hole
+from robot_rlaas.sim.obstacles import add_pieces
 from robot_rlaas.sim.starts import nominal, standing
 
 FREE = ENVIRONMENT | HELD  # a free part touches everything: the gripper, what stands in the cell, other parts
@@ -64,6 +66,16 @@ def _add_part(spec: mujoco.MjSpec, part: Workpiece, number: int) -> None:
     x, y, z = np.array(part.size_mm) / 1000
     body = spec.worldbody.add_body(name=part.name)
     body.add_freejoint(name=part.name)
+    rgba = COLOURS[number % len(COLOURS)]
+    free = {"contype": FREE, "conaffinity": FREE, "friction": (1, *ROLLING), **FIRM}
+    if isinstance(part, Casting):
+        body.explicitinertial, body.mass = True, np.mean(part.mass_kg)
+        body.ipos, body.fullinertia = (
+            np.array(part.mesh.centroid_mm) / 1000,
+            body.mass * np.array(part.mesh.inertia_mm2) / 1e6,
+        )
+        add_pieces(spec, body, part.mesh, partial(fixture, **free), rgba)
+        return
     round_part = isinstance(part, Cylinder)
     body.add_geom(
         name=part.name,
@@ -71,11 +83,8 @@ def _add_part(spec: mujoco.MjSpec, part: Workpiece, number: int) -> None:
         size=(x / 2, z / 2, 0) if round_part else (x / 2, y / 2, z / 2),
         pos=(0, 0, z / 2),
         mass=np.mean(part.mass_kg),
-        contype=FREE,
-        conaffinity=FREE,
-        friction=(1, *ROLLING),
-        rgba=COLOURS[number % len(COLOURS)],
-        **FIRM,
+        rgba=rgba,
+        **free,
     )
 
 
@@ -161,13 +170,18 @@ def views(task: HandlingTask) -> dict[str, tuple[Any, Any, float]]:
     }
 
 
-def guarded_m(model: mujoco.MjModel) -> np.ndarray:
-    """Points (m, 3) all over the open gripper's outline, in the frame of its tip."""
-    data = mujoco.MjData(model)
+def open_gripper(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Set the fingers' joints to as far as the gripper opens in this cell."""
     gripper = model.actuator("tool/gripper")
     for joint in range(model.njnt):
         if model.joint(joint).name.startswith("tool/"):
             data.qpos[model.jnt_qposadr[joint]] = min(model.jnt_range[joint, 1], gripper.ctrlrange[1])
+
+
+def guarded_m(model: mujoco.MjModel) -> np.ndarray:
+    """Points (m, 3) all over the open gripper's outline, in the frame of its tip."""
+    data = mujoco.MjData(model)
+    open_gripper(model, data)
     mujoco.mj_kinematics(model, data)
     tip, corners = data.site("tip"), []
     for geom in range(model.ngeom):

@@ -27,6 +27,7 @@ from robot_rlaas.sim.geometry import (
     look_of_round_hole,
     quaternion,
 )
+from robot_rlaas.sim.obstacles import add_pieces
 
 GRIP_M = 0.020  # how much of the part is between the fingers
 ROUND_SIDES = 12  # of a round hole: into its corners a part has 4 % more play than the clearance
@@ -53,6 +54,8 @@ def add(spec: mujoco.MjSpec, task: InsertionTask, fingertip_m: float) -> None:
     body = hand.add_body(name="part", pos=(0, 0, fingertip_m), gravcomp=1)
     tip_m = task.part.length_mm / 1000
     _add_part(body, task.part, task.plate)
+    if task.part.housing:
+        add_pieces(spec, body, task.part.housing.mesh, _held, DARK)
     body.add_site(name="part_tip", pos=(0, 0, tip_m), group=4)
     hand.add_site(name="tip", pos=(0, 0, fingertip_m + tip_m), group=4)
     plate = spec.worldbody.add_body(name="plate", mocap=True, pos=np.array(task.plate.top_mm) / 1000)

@@ -1,5 +1,6 @@
 """From a cell to a MuJoCo model: arm, tool, what the task is about, surroundings, sensors."""
 
+from itertools import product
 from typing import NamedTuple
 
 import mujoco
@@ -9,11 +10,12 @@ from robot_rlaas.assets import data_dir, find
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.hardware import HardwareProfile, load_hardware
+from robot_rlaas.cell.own_files import unchanged
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.envelope import envelope_of
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
-from robot_rlaas.sim import handling, insertion, surfaces
+from robot_rlaas.sim import handling, insertion, obstacles, surfaces
 from robot_rlaas.sim.arms import load_arm, load_model
 from robot_rlaas.sim.cameras import add_cameras
 from robot_rlaas.sim.geometry import ENVIRONMENT, HELD, KEEP_OUT_NAME, NO_CONTACT, SOLID_NAME, SPEED_ZONE_NAME
@@ -45,8 +47,9 @@ def build(cell: CellSpec) -> Workcell:
     """Compose and compile the cell.
 
     Raises:
-        InputError: if a shipped file is missing or the model does not compile.
+        InputError: if a file is missing or is not what it was when the cell was read, or the model does not compile.
     """
+    unchanged(cell.robot.arm, cell.robot.tool, cell.robot.hardware, cell.own_files)
     assets = data_dir("sim_assets")
     profile = load_hardware(cell.robot.hardware)
     spec = load_arm(cell.robot.arm, profile.joints)
@@ -60,6 +63,7 @@ def build(cell: CellSpec) -> Workcell:
     else:
         insertion.add(spec, cell.task, fingertip[2])
     _add_surroundings(spec, cell)
+    obstacles.add(spec, cell.obstacles)
     add_cameras(spec, cell.cameras)
     _add_sensors(spec, len(profile.joints))
     surfaces.add(spec, cell)
@@ -217,8 +221,12 @@ def _guarded_m(cell: CellSpec, model: mujoco.MjModel, fingertip_m: float) -> np.
     """Points (m, 3) of the tool, in the frame of its tip, that must stay out of keep-out boxes."""
     if isinstance(cell.task, HandlingTask):
         return handling.guarded_m(model)
-    tip = cell.task.part.length_mm / 1000
-    return np.array([(x, y, -z) for x, y in _CORNERS for z in (0.0, tip, tip + 0.06, tip + fingertip_m)])
+    tip, housing = cell.task.part.length_mm / 1000, cell.task.part.housing
+    guarded = [(x, y, -z) for x, y in _CORNERS for z in (0.0, tip, tip + 0.06, tip + fingertip_m)]
+    if housing:
+        low, high = np.array([housing.mesh.low_mm, housing.mesh.high_mm]) / 1000
+        guarded += [(x, y, z - tip) for x, y, z in product(*zip(low, high))]
+    return np.array(guarded)
 
 
 _CORNERS = [(sx * 0.036, sy * 0.046) for sx in (-1, 1) for sy in (-1, 1)]

@@ -66,7 +66,7 @@ class HandlingPlacing:
     def __init__(self, cell: CellSpec, model: mujoco.MjModel, batch: Batch) -> None:
         self._task = task = HandlingTask.of(cell)
         parts = [model.body(part.name).id for part in task.parts]
-        self._parts, self._geoms = np.array(parts), np.array([model.geom(p.name).id for p in task.parts])
+        self._parts, self._geoms = np.array(parts), np.flatnonzero(np.isin(model.geom_bodyid, parts))
         adr = [model.joint(part.name).qposadr[0] for part in task.parts]
         self._free = np.array(adr)[:, None] + np.arange(7)
         self._mocap = model.body_mocapid[[model.body(f.name).id for f in standing(task)]]

@@ -6,7 +6,7 @@ import numpy as np
 from robot_rlaas.cell.errors import InputError, did_you_mean
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.geometry import ENVIRONMENT, HELD, SOLID_NAME
+from robot_rlaas.sim.geometry import ENVIRONMENT, HELD, OBSTACLE_NAME, SOLID_NAME
 
 GEOM, BODY, XBODY = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_BODY, mujoco.mjtObj.mjOBJ_XBODY
 NAME = "touch/"  # how the names of their sensors begin; the number of the surface follows
@@ -71,7 +71,8 @@ def _surfaces(spec: mujoco.MjSpec, cell: CellSpec) -> dict[str, Thing]:
     things = [*task.fixtures, *task.parts] if isinstance(task, HandlingTask) else []
     bodies = [thing.name for thing in things] or ["plate"]
     boxes = {box.name: (GEOM, f"{SOLID_NAME}{box.name}") for box in cell.keep_out}
-    return {"table": (GEOM, "table"), **boxes, **{name: (XBODY, name) for name in bodies}}
+    meshes = {thing.name: (XBODY, f"{OBSTACLE_NAME}{thing.name}") for thing in cell.obstacles}
+    return {"table": (GEOM, "table"), **boxes, **{name: (XBODY, name) for name in bodies}, **meshes}
 
 
 def _touching(spec: mujoco.MjSpec, cell: CellSpec, by: str) -> list[Thing]:

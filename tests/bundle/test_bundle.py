@@ -9,11 +9,15 @@ import onnx
 import pytest
 from handmade import CELL, CONTRACT, bundle_in, network, policy_in
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
+from samples import policy_directory
+from solids import cell_with, l_shape
 
 from robot_rlaas.bundle import OnnxPolicy, build_bundle, load_bundle
 from robot_rlaas.bundle.load import sha256
 from robot_rlaas.bundle.network import NESTED
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.spec import load_cell
+from robot_rlaas.sim.model import build
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +31,6 @@ def test_a_bundle_brings_everything_back(built):
     assert bundle.contract == CONTRACT
     assert bundle.report is not None
     assert bundle.report["cell"] == CELL.name
-    from robot_rlaas.sim.model import build
-
     workcell = build(CELL)
     for mine, theirs in zip((*bundle.chain, *bundle.envelope), (*workcell.chain, *workcell.envelope)):
         np.testing.assert_array_equal(mine, theirs)
@@ -122,6 +124,22 @@ def test_an_unusable_network_is_refused(tmp_path, content, words):
 def test_a_policy_of_another_cell_is_refused(tmp_path):
     with pytest.raises(InputError, match="cell_hash"):
         build_bundle(policy_in(tmp_path / "policy", cell_hash="0" * 64), None, tmp_path / "bundle")
+
+
+def test_a_bundle_brings_the_meshes_of_its_cell(tmp_path):
+    """On a machine without the mesh files it is verified, and simulated as it was."""
+    text = "obstacles: [{name: stop, mesh: stop.stl, mesh_unit: mm, at_mm: [400, 200, 30]}]\n"
+    path = cell_with(tmp_path / "cell", "peg_insertion", text, stop=l_shape())
+    cell = load_cell(str(path))
+    policy = policy_directory(tmp_path / "policy", cell, network())
+    with pytest.raises(InputError, match="another obstacles"):
+        build_bundle(policy, None, tmp_path / "plain", load_cell("peg_insertion"))
+    shutil.rmtree(path.parent)
+    bundle = load_bundle(build_bundle(policy, None, tmp_path / "bundle"))
+    assert bundle.cell == cell
+    one, other = build(bundle.cell).model, build(cell).model
+    assert one.nmesh == other.nmesh > 0
+    np.testing.assert_array_equal(one.mesh_vert, other.mesh_vert)
 
 
 WEIGHTS = "weights.bin"
