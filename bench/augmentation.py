@@ -63,7 +63,7 @@ def _clones(cell: Cell, augmented: list[Episode], expert: list[Episode]) -> dict
 
 def _compared(cell: Cell, augmented: list[Episode], expert: list[Episode], seed: int) -> tuple[float, float]:
     """Success of both clones, as `rlaas train` makes them before PPO, on the same starts."""
-    recipe, watch = load_recipe("default").model_copy(update={"budget_steps": 1}), Quiet()
+    recipe, watch = load_recipe("default").model_copy(update={"budget_steps": 1, "aggregate_rounds": 0}), Quiet()
     contract = contract_of(cell.spec)
     with TemporaryDirectory() as folder:
         out = Path(folder)

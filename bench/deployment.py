@@ -23,6 +23,7 @@ from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.fault_list import FAULTS
 from robot_rlaas.deploy.plan import Process, environment, plan
+from robot_rlaas.deploy.ros.definitions import message_class
 from robot_rlaas.deploy.ros.drill import Told, line, survive_all, tampered
 from robot_rlaas.deploy.ros.panel import Panel, on_domain
 from robot_rlaas.deploy.ros.process import RELIABLE
@@ -98,14 +99,15 @@ class _Times(NamedTuple):
 def _latency(folder: Path, rate: int) -> tuple[dict[str, _Times], int]:
     """At the policy's target, the supervisor's setpoint, the watchdog's command and the bare node's answer."""
     bundle = load_bundle(_quick_bundle(folder, rate), ANYBODY)
-    out, topics = folder / "out", load_hardware(bundle.cell.robot.hardware).topics
+    out, profile = folder / "out", load_hardware(bundle.cell.robot.hardware)
+    topics = profile.topics
     planned = plan(bundle, out, attempts=10**6, arm="virtual", plant="ur5e_worn", seed=0, domain_id=DOMAIN)
     echo = {"topic": topics.joint_states, "out": "/echo"}
     processes = [p for p in planned if p.name not in ("conductor", "recorder")]
     processes.append(Process("echo", "bench.echo_node", echo, environment(DOMAIN)))
     with started(processes, out), on_domain(DOMAIN):
         answers = {"policy": (names.TARGET, JointTrajectory), "supervisor": (names.SETPOINTS, Float64MultiArray)}
-        probe = _Probe(answers | {"watchdog": (topics.command, Float64MultiArray)})
+        probe = _Probe(answers | {"watchdog": (topics.command, message_class(profile.command_type))})
         probe.start()
         probe.spin(5.0)
         probe.begin()

@@ -3,6 +3,13 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robot_rlaas.cell.errors import InputError
+
+if TYPE_CHECKING:
+    from robot_rlaas.cell.hardware import Line
+    from robot_rlaas.learn.recipe import Recipe
 
 DONE, REQUIREMENT_FAILS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -63,13 +70,36 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """--recipe."""
-    parser.add_argument("--recipe", default="default", help="a shipped training recipe, or a path (default: default)")
+    text = (
+        "a shipped training recipe, or a path (default: the one with the cell's name if there is one, else 'default')"
+    )
+    parser.add_argument("--recipe", help=text)
+
+
+def chosen_recipe(options: argparse.Namespace) -> "Recipe":
+    """The recipe that --recipe names, or the one for CELL, and then it says which one that is."""
+    from robot_rlaas.cell.spec import load_cell
+    from robot_rlaas.learn.recipe import load_recipe, recipe_for
+
+    name = options.recipe or recipe_for(load_cell(options.cell).name)
+    if options.recipe is None:
+        print(f"recipe: {name}", flush=True)
+    return load_recipe(name)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """--device."""
     text = "of the network; the simulation runs on the CPU, and so does a small network: auto is cpu"
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=text)
+
+
+TRACK = "sqlite:///runs/mlflow.db"
+
+
+def add_track(parser: argparse.ArgumentParser) -> None:
+    """--track."""
+    text = f"put the run on record with MLflow, in a store of your choice (alone: {TRACK}; needs the extra 'track')"
+    parser.add_argument("--track", nargs="?", const=TRACK, metavar="URI", help=text)
 
 
 def add_arm(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +111,23 @@ def add_arm(parser: argparse.ArgumentParser) -> None:
 def add_plant(parser: argparse.ArgumentParser) -> None:
     """--plant."""
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
+
+
+def add_line(parser: argparse.ArgumentParser) -> None:
+    """--port and --robot-id."""
+    text = "of a real arm that LeRobot drives, such as an SO-101 (default: the hardware profile's)"
+    parser.add_argument("--port", default="", metavar="PATH", help=text)
+    text = "LeRobot's name of that arm, whose calibration it takes (default: the hardware profile's)"
+    parser.add_argument("--robot-id", default="", metavar="ID", help=text)
+
+
+def line_of(options: argparse.Namespace) -> "Line":
+    """What `add_line` added."""
+    from robot_rlaas.cell.hardware import Line
+
+    if options.arm != "real" and (options.port or options.robot_id):
+        raise InputError("--port and --robot-id are of a real arm", fix="add --arm real, or leave them out")
+    return Line(options.port, options.robot_id)
 
 
 def run_stage(work: Callable) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.extends import naming_lines
+from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
 from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
 from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
 from robot_rlaas.files import staged_dir
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from robot_rlaas.bundle import Bundle, Trust
     from robot_rlaas.bundle.keys import PrivateKey
     from robot_rlaas.env.batch import BatchEnv
+    from robot_rlaas.learn.aggregate import Round
     from robot_rlaas.learn.improve import Progress
     from robot_rlaas.learn.recipe import Recipe
+    from robot_rlaas.learn.train import Watch as TrainingWatch
     from robot_rlaas.sim.model import Workcell
 
 
@@ -167,12 +170,17 @@ def train(
     out: Path,
     watch: Watch,
     start: Path | None = None,
+    follow: "TrainingWatch | None" = None,
 ) -> Result:
-    """Clone the demonstrations, or begin with the policy directory `start`; improve by PPO, export."""
+    """Clone the demonstrations, or begin with the policy directory `start`; improve by aggregation and PPO, export.
+
+    `follow` hears of progress, too; what it raises ends the training.
+    """
     from robot_rlaas.data.lerobot import read_dataset
     from robot_rlaas.data.lineage import read_lineage
     from robot_rlaas.env.tasks import contract_of
     from robot_rlaas.files import sha256_tree
+    from robot_rlaas.learn.aggregate import teacher_of
     from robot_rlaas.learn.train import train as train_policy
 
     cell = Cell.load(reference)
@@ -190,7 +198,10 @@ def train(
         "variation": training_env.cell.variation.model_dump(mode="json"),
         "calibrated": cell.spec.calibration is not None,
     }
-
+    teacher = None
+    if recipe.aggregate_rounds and start is None:
+        teacher, why = teacher_of(training_env, lineage)
+        watch.say(f"  {why}")
     result = train_policy(
         cell.spec,
         training_env,
@@ -201,21 +212,37 @@ def train(
         "cpu" if device == "auto" else device,
         out,
         provenance,
-        ShownTraining(watch, recipe.budget_steps),
+        ShownTraining(watch, recipe.budget_steps, follow),
         (start / "policy.onnx").read_bytes() if start else None,
+        teacher,
     )
-    return Result(f"validated success: clone {result.clone.success:.1%}, after PPO {result.best.success:.1%}")
+    after = f", after aggregation {result.aggregated.success:.1%}" if result.aggregated else ""
+    after += f", after PPO {result.best.success:.1%}" if result.curve else ""
+    return Result(f"validated success: clone {result.clone.success:.1%}{after}")
 
 
 class ShownTraining(NamedTuple):
-    """Shows how training goes."""
+    """Shows how training goes, and tells whoever follows it."""
 
     watch: Watch
     budget_steps: int
+    follow: "TrainingWatch | None" = None
 
     def cloning(self, epochs: int, of: int) -> None:
         """See `learn.train.Watch`."""
         self.watch.bar("cloning", epochs, of)
+        if self.follow:
+            self.follow.cloning(epochs, of)
+
+    def aggregating(self, done: "Round") -> None:
+        """See `learn.train.Watch`."""
+        self.watch.bar("aggregating", done.number, done.of)
+        self.watch.say(
+            f"  aggregation {done.number}: {done.validation.success:.1%} of fresh episodes "
+            f"after {done.frames:,} labelled frames"
+        )
+        if self.follow:
+            self.follow.aggregating(done)
 
     def improving(self, progress: "Progress") -> None:
         """See `learn.train.Watch`."""
@@ -226,6 +253,8 @@ class ShownTraining(NamedTuple):
                 f"  {progress.seconds:4.0f} s, {progress.steps:,} steps: "
                 f"{progress.validation_success:.1%} of fresh episodes"
             )
+        if self.follow:
+            self.follow.improving(progress)
 
 
 def _sequences(policy: Path) -> list[dict[str, Any]]:
@@ -280,11 +309,13 @@ def deploy(
     page: tuple[str, int] | None = None,
     domain: str = "enforce",
     perception: Path | None = None,
+    log_mb: float | None = None,
+    line: Line = AS_THE_PROFILE_SAYS,
 ) -> Result:
     """Let the bundle drive an arm over ROS 2.
 
-    `page`: host and port of the operator's page, if there shall be one. `domain` and `perception`: see
-    `deploy.run.deploy`.
+    `page`: host and port of the operator's page, if there shall be one. `domain`, `perception`, `log_mb` and
+    `line`: see `deploy.run.deploy`.
     """
     from robot_rlaas.deploy.run import deploy as deploy_bundle
     from robot_rlaas.deploy.ui import ui_at
@@ -301,6 +332,8 @@ def deploy(
         ui=ui_at(*page) if page else None,
         perception=perception,
         domain=domain,
+        log_mb=log_mb,
+        line=line,
         on_event=lambda text: watch.say(f"  {text}"),
     )
     text = f"{result.successes} of {attempts} on {plant if arm == 'virtual' else arm}, {result.violations} violations"

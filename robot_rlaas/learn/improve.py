@@ -26,6 +26,7 @@ class Progress(NamedTuple):
         steps: control periods simulated for learning.
         success, peak_force_N, reward: of the last episodes, with exploration.
         validation_success: of fresh episodes under the averaged actor, or None between validations.
+        validation_score: of the same: see `Validation`.
         terms: mean reward per period, by name.
     """
 
@@ -35,6 +36,7 @@ class Progress(NamedTuple):
     peak_force_N: float
     reward: float
     validation_success: float | None
+    validation_score: float | None
     terms: dict[str, float]
 
 
@@ -186,6 +188,7 @@ class _Follow(BaseCallback):
                 peak_force_N=float(np.quantile([o.peak_force_N for o in recent], 0.95)),
                 reward=float(np.mean([o.reward for o in recent])),
                 validation_success=validation.success if validation else None,
+                validation_score=validation.score if validation else None,
                 terms=terms,
             )
         )

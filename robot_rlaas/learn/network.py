@@ -43,6 +43,13 @@ def mean_action(policy: ActorCriticPolicy, observation: torch.Tensor) -> torch.T
     return policy.action_net(policy.mlp_extractor.forward_actor(features))
 
 
+def acted(policy: Any, observation: np.ndarray) -> np.ndarray:
+    """The deterministic policy's actions on observations (n, size), clipped, float32."""
+    with torch.no_grad():
+        action = mean_action(policy, torch.as_tensor(observation, device=policy.device)).cpu().numpy()
+    return np.clip(action, -1.0, 1.0)
+
+
 def fold_normaliser(policy: ActorCriticPolicy) -> dict[str, torch.Tensor]:
     """Weights of a stock MlpPolicy that computes the same: the normaliser moved into the first layers."""
     weights = {k: v.clone() for k, v in policy.state_dict().items() if "features_extractor" not in k}

@@ -1,5 +1,6 @@
 """What a training run is made of, read from policies/recipes/*.yaml."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -8,6 +9,8 @@ from robot_rlaas.assets import data_dir, find
 from robot_rlaas.cell.calibration import NonNegative
 from robot_rlaas.cell.quantities import Fraction
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
+
+DEFAULT = "default"
 
 
 class Recipe(Spec):
@@ -18,6 +21,11 @@ class Recipe(Spec):
         demonstration_noise: largest standard deviation of the noise injected into them, as a fraction of an action.
         hidden: widths of the actor's and of the critic's hidden layers.
         clone_epochs: how often behaviour cloning goes through the demonstrations.
+        aggregate_rounds: how often, at most, the scripted expert is asked what it would have done where the clone
+            went, and the clone learns that, too: see `learn/aggregate.py`. 0 for never. Who learns from people's
+            demonstrations asks no expert, whatever this says.
+        aggregate_episodes: of the clone in each round.
+        aggregate_epochs: how often each round goes through everything that there is by then.
         simulations: episodes side by side.
         rollout_steps: control periods per simulation between two updates.
         batch_size, epochs, discount, gae_lambda, clip, target_kl: PPO's, as in its paper (arXiv 1707.06347).
@@ -37,6 +45,9 @@ class Recipe(Spec):
     demonstration_noise: NonNegative
     hidden: tuple[PositiveInt, ...]
     clone_epochs: Annotated[int, Field(ge=0)]
+    aggregate_rounds: Annotated[int, Field(ge=0)]
+    aggregate_episodes: PositiveInt
+    aggregate_epochs: PositiveInt
     simulations: PositiveInt
     rollout_steps: PositiveInt
     batch_size: PositiveInt
@@ -55,8 +66,17 @@ class Recipe(Spec):
     validation_episodes: PositiveInt
 
 
+def recipe_for(cell: str) -> str:
+    """The name of the shipped recipe for the cell of this name: its own, or else the default."""
+    return cell if (_shipped() / f"{cell}.yaml").is_file() else DEFAULT
+
+
 def load_recipe(reference: str) -> Recipe:
     """The recipe of a shipped name or of a path. Keys that it leaves out are those of default.yaml."""
-    shipped = data_dir("policies") / "recipes"
-    default = load_spec(shipped / "default.yaml", Recipe)
+    shipped = _shipped()
+    default = load_spec(shipped / f"{DEFAULT}.yaml", Recipe)
     return load_spec(find(reference, shipped, ".yaml"), Recipe, base=default)
+
+
+def _shipped() -> Path:
+    return data_dir("policies") / "recipes"

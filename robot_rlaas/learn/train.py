@@ -1,4 +1,4 @@
-"""From demonstrations to a policy directory: clone, improve, export."""
+"""From demonstrations to a policy directory: clone, aggregate, improve, export."""
 
 import csv
 import json
@@ -9,15 +9,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
+from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.limits import limits_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.data.episode import Episode
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.files import staged_dir, write_json
+from robot_rlaas.learn.aggregate import Round, aggregate
 from robot_rlaas.learn.clone import clone, statistics, successes
 from robot_rlaas.learn.improve import Progress, Validation, improve, make_model
-from robot_rlaas.learn.network import export_onnx, load_actor, mean_action, save_stock
+from robot_rlaas.learn.network import acted, export_onnx, load_actor, save_stock
 from robot_rlaas.learn.recipe import Recipe
 from robot_rlaas.learn.vec_env import BatchVecEnv
 
@@ -27,9 +29,17 @@ CONFIRM = 3  # a good validation is confirmed on so many times as many episodes
 
 
 class Training(NamedTuple):
-    """What a training run achieved: validation of the clone, of the result, and the learning curve."""
+    """What a training run achieved.
+
+    Attributes:
+        clone: validation of the clone of the demonstrations.
+        aggregated: of the clone after aggregation; None where no expert was asked.
+        best: of the result.
+        curve: of PPO.
+    """
 
     clone: Validation
+    aggregated: Validation | None
     best: Validation
     curve: list[Progress]
 
@@ -39,6 +49,10 @@ class Watch(Protocol):
 
     def cloning(self, epochs: int, of: int) -> None:
         """So many epochs of behaviour cloning are done."""
+        ...
+
+    def aggregating(self, done: Round) -> None:
+        """A round of aggregation is done."""
         ...
 
     def improving(self, progress: Progress) -> None:
@@ -58,6 +72,7 @@ def train(
     provenance: dict[str, Any],
     watch: Watch,
     start: bytes | None = None,
+    teacher: Policy | None = None,
 ) -> Training:
     """Train a policy and write its directory, whole or not at all.
 
@@ -69,12 +84,14 @@ def train(
         recipe: settings.
         seed: of the weights, the order of samples and the exploration.
         device: "cpu" or "cuda", for the network.
-        out: policy.onnx, clone.onnx (as it was before PPO), policy.json, sb3_model.zip, progress.csv, and parity.npz:
-            what torch's network did on real observations, for whoever runs the exported one.
+        out: policy.onnx, clone.onnx (of the demonstrations alone), aggregated.onnx (after aggregation), policy.json,
+            sb3_model.zip, progress.csv, and parity.npz: what torch's network did on real observations, for whoever
+            runs the exported one.
         provenance: of the inputs; stored in policy.json.
         watch: hears of progress.
         start: policy.onnx of another run, trained with the same recipe, to go on from in the clone's place; the critic
             is learned anew.
+        teacher: the expert that is asked in aggregation, one row per row of `training_env`; None for no aggregation.
 
     Raises:
         InputError: if the device is not there, no demonstration succeeded, or `start` has other layers.
@@ -89,40 +106,60 @@ def train(
     clone(model.policy, good, epochs, recipe.discount, seed, lambda done: watch.cloning(done, epochs))
     if start is not None:
         load_actor(model.policy, start)
-    next_episode, seen = 0, list[np.ndarray]()
-
-    def fresh(count: int) -> list[Outcome]:
-        nonlocal next_episode
-        env = validation_env(next_episode)
-        next_episode += count + env.nsim
-        seen.clear()
-        return run_episodes(env, model.policy, count, seen)
-
-    def validate() -> Validation:
-        outcomes = fresh(recipe.validation_episodes)
-        verdict = judge(cell, outcomes)
-        if not verdict.good_enough:
-            return verdict
-        return judge(cell, outcomes + fresh((CONFIRM - 1) * recipe.validation_episodes))  # a first look may be luck
-
-    cloned, clone_network = validate(), export_onnx(model.policy)
-    curve: list[Progress] = []
+    validate = _Validate(cell, validation_env, recipe.validation_episodes, model.policy)
+    cloned, networks = validate(), {"clone.onnx": export_onnx(model.policy)}
+    aggregated, curve = None, list[Progress]()
+    if teacher is not None and recipe.aggregate_rounds and not cloned.good_enough:
+        aggregated = aggregate(
+            model.policy, teacher, training_env, good, recipe, seed, cloned, validate, watch.aggregating
+        )
+        networks["aggregated.onnx"] = export_onnx(model.policy)
 
     def follow(progress: Progress) -> None:
         curve.append(progress)
         watch.improving(progress)
 
-    best = improve(model, recipe, cloned, validate, follow)
+    best = improve(model, recipe, aggregated or cloned, validate, follow)
+    validations = {"clone": cloned, "aggregated": aggregated, "best": best}
+    networks["policy.onnx"] = export_onnx(model.policy)
     with staged_dir(out) as part:
         part.mkdir()
-        (part / "policy.onnx").write_bytes(export_onnx(model.policy))
-        (part / "clone.onnx").write_bytes(clone_network)
+        for name, network in networks.items():
+            (part / name).write_bytes(network)
         save_stock(model, part / "sb3_model.zip")
-        compared = some_of([e.observation for e in good], seen, seed)
-        np.savez(part / "parity.npz", observation=compared, action=_acted(model.policy, compared))
+        compared = some_of([e.observation for e in good], validate.seen, seed)
+        np.savez(part / "parity.npz", observation=compared, action=acted(model.policy, compared))
         _write_curve(curve, part / "progress.csv")
-        write_json(part / "policy.json", _description(cell, training_env, recipe, seed, provenance, cloned, best))
-    return Training(cloned, best, curve)
+        simulated_s = training_env.simulated_s + validate.simulated_s
+        description = _description(cell, training_env, recipe, seed, provenance, validations, simulated_s)
+        write_json(part / "policy.json", description)
+    return Training(cloned, aggregated, best, curve)
+
+
+class _Validate:
+    """Judges an actor on episodes that were never run before.
+
+    `seen` has the observations of the last ones, `simulated_s` how long all of them lasted, added up.
+    """
+
+    def __init__(self, cell: CellSpec, env_from: Callable[[int], BatchEnv], count: int, policy: Any) -> None:
+        self._cell, self._env_from, self._count, self._policy = cell, env_from, count, policy
+        self._next, self.seen, self.simulated_s = 0, list[np.ndarray](), 0.0
+
+    def __call__(self) -> Validation:
+        outcomes = self._fresh(self._count)
+        verdict = judge(self._cell, outcomes)
+        if not verdict.good_enough:
+            return verdict
+        return judge(self._cell, outcomes + self._fresh((CONFIRM - 1) * self._count))  # a first look may be luck
+
+    def _fresh(self, count: int) -> list[Outcome]:
+        env = self._env_from(self._next)
+        self._next += count + env.nsim
+        self.seen.clear()
+        outcomes = run_episodes(env, self._policy, count, self.seen)
+        self.simulated_s += env.simulated_s
+        return outcomes
 
 
 def run_episodes(env: BatchEnv, policy: Any, count: int, seen: list[np.ndarray]) -> list[Outcome]:
@@ -131,7 +168,7 @@ def run_episodes(env: BatchEnv, policy: Any, count: int, seen: list[np.ndarray])
     first, outcomes = int(env.episode.min()), []
     while len(outcomes) < count:
         seen.append(observation.copy())
-        step = env.step(_acted(policy, observation))
+        step = env.step(acted(policy, observation))
         outcomes += [o for o in step.outcomes if o.episode < first + count]
         observation = step.observation
     return outcomes
@@ -142,13 +179,6 @@ def some_of(demonstrated: list[np.ndarray], visited: list[np.ndarray], seed: int
     rng = np.random.default_rng(seed)
     both = (np.concatenate(rows) for rows in (demonstrated, visited))
     return np.concatenate([rows[rng.permutation(len(rows))[: PARITY // 2]] for rows in both])
-
-
-def _acted(policy: Any, observation: np.ndarray) -> np.ndarray:
-    """The deterministic actor's actions on observations (n, size), clipped, float32."""
-    with torch.no_grad():
-        action = mean_action(policy, torch.as_tensor(observation, device=policy.device)).cpu().numpy()
-    return np.clip(action, -1.0, 1.0)
 
 
 def judge(cell: CellSpec, outcomes: list[Outcome]) -> Validation:
@@ -188,7 +218,13 @@ def _write_curve(curve: list[Progress], path: Path) -> None:
 
 
 def _description(
-    cell: CellSpec, env: BatchEnv, recipe: Recipe, seed: int, provenance: dict[str, Any], cloned: Validation, best: Any
+    cell: CellSpec,
+    env: BatchEnv,
+    recipe: Recipe,
+    seed: int,
+    provenance: dict[str, Any],
+    validations: dict[str, Validation | None],
+    simulated_s: float,
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -198,6 +234,7 @@ def _description(
         "cell_hash": cell.hash,
         "seed": seed,
         "recipe": json.loads(recipe.model_dump_json()),
-        "validation": {"clone": cloned._asdict(), "best": best._asdict()},
+        "validation": {stage: one._asdict() for stage, one in validations.items() if one},
+        "simulated_s": round(simulated_s, 3),
         "provenance": provenance,
     }
