@@ -8,6 +8,8 @@ import numpy as np
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.extends import naming_lines
+from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
+from robot_rlaas.cell.insertion import InsertionTask
 from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.files import staged_dir
 from robot_rlaas.pipeline import Cell, Result, Watch
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from robot_rlaas.cell.hardware import HardwareProfile
 
 FIT_S, HELD_OUT_S = 12.0, 6.0
+MOVED_S = 1.0  # at least, of a motion whose way up and back takes long
 SPOT = re.compile(r"spot (\d+) of (\d+)")  # how the line of a pressed spot begins
 MOTIONS = (("fit", FIT_S), ("held_out", HELD_OUT_S))
 
@@ -28,34 +31,51 @@ def _insertion(reference: str) -> Cell:
     return cell
 
 
-def calibrate(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
+def _in_free_air(reference: str, arm: str) -> Cell:
+    """A cell whose arm moves for its own calibration: the virtual arm has a plate, a real one needs none."""
+    return _insertion(reference) if arm == "virtual" else Cell.load(reference)
+
+
+def calibrate(
+    reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch, line: Line = AS_THE_PROFILE_SAYS
+) -> Result:
     """Move an arm so that its parameters show, fit them, judge the fit on a second motion."""
     if not (out / "calibration.yaml").exists():
         _must_be_empty(out)
-    cell = _insertion(reference)
+    cell = _in_free_air(reference, arm)
     with staged_dir(out) as part:
         part.mkdir()
-        logs = _excite(cell, part, plant, arm, seed, watch)
+        logs = _excite(cell, part, plant, arm, seed, watch, line)
         watch.bar("fitting", 2, 3)
         return _fit(cell, logs[0], logs[1], part, watch)
 
 
-def excite(reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> Result:
+def excite(
+    reference: str, out: Path, plant: str, arm: str, seed: int, watch: Watch, line: Line = AS_THE_PROFILE_SAYS
+) -> Result:
     """Move an arm so that its parameters show, twice, and keep the logs: one to fit, one to judge on."""
     _must_be_empty(out)
     with staged_dir(out) as part:
         part.mkdir()
-        logs = _excite(_insertion(reference), part, plant, arm, seed, watch)
+        logs = _excite(_in_free_air(reference, arm), part, plant, arm, seed, watch, line)
     return Result(f"{', '.join(str(out / log.name) for log in logs)}")
 
 
 def fit_logs(reference: str, log: Path, heldout: Path, out: Path, watch: Watch) -> Result:
     """Fit what an arm did under its commands: delay, servo gains, damping, friction, armature, payload."""
-    return _fit(_insertion(reference), log, heldout, out, watch)
+    return _fit(Cell.load(reference), log, heldout, out, watch)
 
 
 def press(
-    reference: str, out: Path, plant: str, arm: str, seed: int, force_N: float, depth_mm: float, watch: Watch
+    reference: str,
+    out: Path,
+    plant: str,
+    arm: str,
+    seed: int,
+    force_N: float,
+    depth_mm: float,
+    watch: Watch,
+    line: Line = AS_THE_PROFILE_SAYS,
 ) -> Result:
     """Press the tip gently onto the plate at a few spots, and fit what that shows: height, tilt, friction."""
     from robot_rlaas.deploy.excite import record_press
@@ -67,7 +87,7 @@ def press(
     _must_be_empty(out)
     cell = _insertion(reference)
     gentle = gentle_of(force_N, depth_mm)
-    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope)
+    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope, line=line)
     with naming_lines(cell.path):
         nominal = task_frame(cell.spec, np.zeros((1, 2)), np.zeros(1))
         spots(cell.spec, station.chain, station.envelope, nominal)  # is there room at all?
@@ -201,18 +221,21 @@ def _must_be_empty(out: Path) -> None:
         raise InputError("something is there already: recordings are not replaced", file=out, fix="name another")
 
 
-def _excite(cell: Cell, out: Path, plant: str, arm: str, seed: int, watch: Watch) -> list[Path]:
-    from robot_rlaas.calibrate.servo.excite import excitation, multisine
+def _excite(cell: Cell, out: Path, plant: str, arm: str, seed: int, watch: Watch, line: Line) -> list[Path]:
+    from robot_rlaas.calibrate.servo.excite import excitation, least_s, multisine
     from robot_rlaas.deploy.excite import record_excitation
     from robot_rlaas.deploy.plan import Station
 
-    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope)
+    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope, line=line)
     home, rng = np.deg2rad(np.array(cell.spec.robot.home_deg)), np.random.default_rng([seed, 8])
-    logs = []
+    task, logs = cell.spec.task, []
+    floor_m = None if isinstance(task, InsertionTask) else task.travel_mm / 1000
+    needed_s = least_s(cell.workcell, home)
     for name, seconds in MOTIONS:
         watch.bar(f"excitation: {name}", len(logs), 3)
         kinds = None if name == "fit" else (multisine,)  # judged on joints that move at once, as under a policy
-        motion = excitation(cell.workcell, home, seconds, cell.spec.control.rate_hz, rng, kinds=kinds)
+        seconds, rate_hz = max(seconds, needed_s + MOVED_S), cell.spec.control.rate_hz
+        motion = excitation(cell.workcell, home, seconds, rate_hz, rng, kinds=kinds, floor_m=floor_m)
         log = record_excitation(
             station,
             motion.joints,

@@ -1,9 +1,7 @@
 """Devices in an operator's hand: whatever LeRobot calls a teleoperator, by its name, as wishes."""
 
 import importlib
-import inspect
 import os
-import pkgutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -12,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from robot_rlaas import lerobot_devices
 from robot_rlaas.assets import data_dir
-from robot_rlaas.cell.errors import InputError, did_you_mean
+from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.control.kinematics import SerialChain, tool_pose
+from robot_rlaas.lerobot_devices import TELEOPERATORS
 from robot_rlaas.sim.arms import load_arm
 from robot_rlaas.sim.model import serial_chain
 from robot_rlaas.teleop.pilot import Goal
@@ -26,7 +26,6 @@ STEPS, TURN = ("delta_x", "delta_y", "delta_z"), "delta_yaw"  # of a device that
 GRIPPER = "gripper.pos"  # of a leader arm, from 0, closed, to 100
 CLOSE, OPEN = 0, 2  # what LeRobot's gamepad says of the gripper
 EVENTS = {"success": "keep", "failure": "discard", "rerecord_episode": "again"}
-INSTALL = "pip install 'robot_rlaas[teleop]' for a gamepad or an SO-101; for another device, what LeRobot says"
 UNSEEN = {  # SDL without a window or a sound: the gamepad alone is wanted
     "SDL_VIDEODRIVER": "dummy",
     "SDL_AUDIODRIVER": "dummy",
@@ -62,55 +61,17 @@ def device(name: str, options: Sequence[str], session: Session) -> Iterator[Poll
 def _made(name: str, options: Sequence[str]) -> Any:
     """LeRobot's object for it, not connected yet."""
     os.environ.update({key: value for key, value in UNSEEN.items() if key not in os.environ})
-    try:
-        import draccus
-        import lerobot.teleoperators as known
-        from lerobot.utils.import_utils import register_third_party_plugins
-    except ImportError as error:
-        raise InputError("devices need lerobot", fix="pip install 'robot_rlaas[train,teleop]'") from error
-    for module in pkgutil.iter_modules(known.__path__):
-        if module.ispkg:
-            importlib.import_module(f"{known.__name__}.{module.name}")
+    lerobot_devices.require_lerobot()
     importlib.import_module("robot_rlaas.teleop.spacemouse")
-    register_third_party_plugins()
-    names = sorted(known.TeleoperatorConfig.get_known_choices())
-    if name not in names:
-        message = f"LeRobot has no teleoperator '{name}'; it has {', '.join(names)}"
-        raise InputError(message, fix=did_you_mean(name, names) or "install the package lerobot_teleoperator_NAME")
     wrong = [option for option in options if "=" not in option]
     if wrong:
         raise InputError(f"'{wrong[0]}' is no option of a device", fix="write it as key=value")
-    kind = known.TeleoperatorConfig.get_choice_class(name)
-    try:
-        return known.make_teleoperator_from_config(draccus.decode(kind, dict(o.split("=", 1) for o in options)))
-    except ImportError as error:
-        raise InputError(f"'{name}': {error}", fix=INSTALL) from error
-    except draccus.utils.DraccusException as error:
-        fields = ", ".join(inspect.signature(kind).parameters)
-        raise InputError(f"'{name}': {error}", fix=f"--device-option KEY=VALUE; its keys are {fields}") from error
-    except OSError as error:  # some open their port here
-        raise _silent(name, error) from error
-
-
-def _silent(name: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())
-    return InputError(f"'{name}' does not answer: {reason}", fix="plug it in, switch it on, name its port")
+    return lerobot_devices.made(TELEOPERATORS, name, dict(option.split("=", 1) for option in options))
 
 
 def _connect(name: str, made: Any) -> None:
-    may_ask = "calibrate" in inspect.signature(made.connect).parameters
-    try:
-        with redirect_stdout(StringIO()):  # the gamepad's has a manual of its own
-            made.connect(**({"calibrate": False} if may_ask else {}))
-    except ImportError as error:
-        raise InputError(f"'{name}': {error}", fix=INSTALL) from error
-    except InputError:
-        raise
-    except (OSError, RuntimeError, ValueError) as error:  # LeRobot's own, the port's and the motors'
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"'{name}' does not answer: {reason}", fix="plug it in, switch it on, name its port"
-        ) from error
+    with redirect_stdout(StringIO()):  # the gamepad's has a manual of its own
+        lerobot_devices.connect(name, made)
     if getattr(getattr(made, "gamepad", None), "running", True) is False:
         raise InputError(f"'{name}': there is none", fix="plug it in, and see that 'ls /dev/input/js*' shows it")
     calibrated = made.is_calibrated() if callable(made.is_calibrated) else made.is_calibrated

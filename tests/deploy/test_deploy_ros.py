@@ -29,7 +29,7 @@ from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.data.opened import open_dataset
-from robot_rlaas.demos import from_logs
+from robot_rlaas.demos_import import from_logs, read_deployment
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.plan import Station, arm_processes, plan
 from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, to_time
@@ -198,7 +198,7 @@ def test_the_last_target_is_a_hold(messages):
     assert list(last.points[0].positions) == list(before.points[0].positions)
 
 
-def test_a_recorder_that_is_killed_ends_the_deployment_and_leaves_a_readable_log(bundle, trust, tmp_path):
+def test_a_recorder_that_is_killed_ends_the_deployment_and_leaves_a_readable_log(bundle, trust, cell, tmp_path):
     out, since = tmp_path / "deployment", []
 
     def on_event(line: str) -> None:
@@ -217,6 +217,10 @@ def test_a_recorder_that_is_killed_ends_the_deployment_and_leaves_a_readable_log
     times = [r.log_time for r in records if isinstance(r, Message)]
     assert not any(isinstance(r, Footer) for r in records)
     assert max(times) > since[0] - 2 * 10**9
+    log = read_deployment(out, Cell(cell, build(cell), tmp_path))
+    (cut,) = log.cut
+    assert cut.startswith(f"{out / 'log.mcap'}: cut off: what came after ")
+    assert [attempt.result for attempt in log.attempts] in ([], [None])
 
 
 def test_an_interrupt_stops_everything_in_good_order(bundle, trust, tmp_path):

@@ -15,7 +15,7 @@ from plate_scene import MARKERS, calibration, spec_of
 from robot_rlaas.assets import data_dir
 from robot_rlaas.bundle import load_bundle
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.hardware import load_hardware
+from robot_rlaas.cell.hardware import Driver, HardwareProfile, Line, load_hardware
 from robot_rlaas.cell.perception import PerceptionSpec, load_perception
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy.plan import plan
@@ -45,6 +45,35 @@ def test_a_real_arm_keeps_its_ros_environment(bundle, trust, tmp_path):
         plan(load_bundle(bundle, trust), tmp_path, **GIVEN | {"arm": "real"})
 
 
+def of_profile(bundle, folder: Path, **changes):
+    """The bundle, of an arm with another hardware profile."""
+    content = load_hardware("ur5e").model_dump(mode="json", exclude_none=True) | changes
+    (folder / "own.yaml").write_text(yaml.safe_dump(content))
+    robot = bundle.cell.robot.model_copy(update={"hardware": str(folder / "own.yaml")})
+    return replace(bundle, cell=bundle.cell.model_copy(update={"robot": robot}))
+
+
+def test_a_real_arm_without_a_ros_driver_gets_one_at_the_port_that_is_named(bundle, trust, tmp_path):
+    driver = {"type": "so101_follower", "port": "/dev/nothing", "id": "left"}
+    loaded, real = of_profile(load_bundle(bundle, trust), tmp_path, driver=driver), {"arm": "real", "domain_id": None}
+    processes = plan(loaded, tmp_path, **GIVEN | real, line=Line("/dev/null"))
+    assert [p.name for p in processes] == ["driver", *NAMES[1:]]
+    assert processes[0].environment["HF_HUB_OFFLINE"] == "1"
+    told = HardwareProfile.model_validate(processes[0].params["profile"]).driver
+    assert told == Driver(type="so101_follower", port="/dev/null", id="left")
+    assert [p.name for p in plan(loaded, tmp_path, **GIVEN)] == NAMES
+    with pytest.raises(InputError, match="there is no port /dev/nothing"):
+        plan(loaded, tmp_path, **GIVEN | real)
+    with pytest.raises(InputError, match="'ur5e' has no driver of LeRobot's"):
+        plan(load_bundle(bundle, trust), tmp_path, **GIVEN | real, line=Line("/dev/null"))
+
+
+def test_a_policy_needs_an_arm_that_feels(bundle, trust, tmp_path):
+    topics = {"wrench": None}
+    with pytest.raises(InputError, match="measures no wrench at its wrist: no policy"):
+        plan(of_profile(load_bundle(bundle, trust), tmp_path, topics=topics), tmp_path, **GIVEN)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -52,6 +81,8 @@ def test_a_real_arm_keeps_its_ros_environment(bundle, trust, tmp_path):
         ({"plant": "ur5e_wron"}, "ur5e_worn"),
         ({"attempts": 0}, "at least one"),
         ({"domain_id": 500}, "0 to 101"),
+        ({"log_mb": 0}, "a log of 0 MB"),
+        ({"log_mb": float("nan")}, "a log of nan MB"),
     ],
 )
 def test_bad_options_are_refused_and_nothing_is_written(bundle, trust, tmp_path, change, words):
@@ -144,7 +175,8 @@ def test_a_perception_file_adds_a_process_that_the_policy_asks(bundle, trust, tm
 def test_only_the_virtual_arm_loads_a_simulator_and_nobody_loads_torch():
     code = """
 import importlib, sys
-for name in ("supervisor_node", "watchdog_node", "recorder_node", "policy_node", "perception_node", "conductor"):
+nodes = "supervisor_node watchdog_node recorder_node policy_node perception_node conductor driver_node"
+for name in nodes.split():
     importlib.import_module("robot_rlaas.deploy.ros." + name)
 import robot_rlaas.deploy.run
 heavy = {"mujoco", "torch", "lerobot", "stable_baselines3", "matplotlib", "gymnasium"} & set(sys.modules)
@@ -164,4 +196,4 @@ def test_the_launch_file_starts_the_plans_processes():
     assert [getattr(n.args[1].func, "id", "") for n in loads] == ["Trust"]
     assert "generate_launch_description" in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "plan"]
-    assert {k.arg for k in calls[0].keywords} == {*GIVEN, "ui", "domain", "perception"}
+    assert {k.arg for k in calls[0].keywords} == {*GIVEN, "ui", "domain", "perception", "log_mb", "line"}

@@ -223,6 +223,19 @@ def test_too_much_torque_names_the_joint():
     assert (event.joint, event.value, event.limit, event.unit) == (CHAIN.joints[3], 29, 28, "N m")
 
 
+def test_an_arm_that_feels_nothing_moves_and_is_stopped_for_torque():
+    bench, targets = Bench(Arm(torque_Nm=np.full(6, 28.0), feels=False)), steady(60)
+    bench.speaks = {"joint_states"}
+    bench.run(1.0, on_time(targets[:20], bench.now_s + 0.001))
+    assert bench.supervisor.ready(bench.now_s)
+    assert bench.counts.violations == 0
+    assert bench.moving
+    assert Arm.from_json(Arm(feels=False).to_json()) == Arm(feels=False)
+    bench.torque_Nm = (0, 0, 0, -29, 0, 0)
+    bench.run(0.5, on_time(targets[20:], bench.now_s + 0.001))
+    assert bench.supervisor.latched == "torque"
+
+
 def test_a_stop_brakes_at_once_and_as_hard_as_allowed():
     """From 1.2 rad/s at 20 rad/s^2: 60 ms, wherever in a period it is asked for; and that to a tick."""
     for offset in range(5):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feetech_bus import MIDDLE, Servos, bus
+from feetech_bus import JOINTS, MIDDLE, STEPS, Servos, bus, calibration
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.kinematics import tool_pose
@@ -22,8 +22,7 @@ from robot_rlaas.teleop.session import Session
 from robot_rlaas.teleop.twist import twists
 
 pytest.importorskip("lerobot")
-JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
-DEG = 4095 / 360  # counts of an encoder
+DEG = STEPS / 360  # counts of an encoder
 
 
 class Pad:
@@ -90,9 +89,7 @@ def test_a_gamepad_that_is_not_there(session: Session) -> None:
 @pytest.fixture
 def calibrated(tmp_path: Path) -> list[str]:
     """LeRobot's calibration of the servos, whose middle is zero, as options."""
-    middle = {"drive_mode": 0, "homing_offset": 0, "range_min": 0, "range_max": 4095}
-    content = {joint: {"id": i + 1, **middle} for i, joint in enumerate(JOINTS)}
-    (tmp_path / "mine.json").write_text(json.dumps(content))
+    (tmp_path / "mine.json").write_text(json.dumps(calibration()))
     return ["id=mine", f"calibration_dir={tmp_path}"]
 
 
@@ -110,7 +107,7 @@ def test_a_leader_arm_takes_the_tool_along(session: Session, kitting: Cell, cali
         assert wish.values == pytest.approx((*began.p, began.yaw), abs=1e-6)
         assert grip == Wish("grip"), "its gripper is half closed"
         servos.turn(1, round(MIDDLE + DEG * 20))
-        servos.turn(6, 4095)
+        servos.turn(6, STEPS)
         (wish,) = poll()
     before, after = (np.deg2rad([[turn, -40, 60, 60, 0]]) for turn in (0, 20))
     flange = [tool_pose(leader_chain(), q).p[0] for q in (before, after)]

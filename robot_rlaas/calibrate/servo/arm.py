@@ -41,7 +41,7 @@ class ArmParameters(NamedTuple):
 
 
 class Arm:
-    """The cell's arm with its tool, in free air.
+    """The cell's arm with its tool, in free air. What else may move in the cell, fingers or parts, stands still.
 
     Args:
         workcell: its spec is copied and compiled without contacts, sensors and delay buffers, which only cost time.
@@ -50,8 +50,9 @@ class Arm:
     def __init__(self, workcell: Workcell) -> None:
         spec = workcell.spec.copy()
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
-        for sensor in list(spec.sensors):
-            spec.delete(sensor)
+        others = [*spec.actuators, *spec.joints]
+        for element in [*spec.sensors, *spec.equalities, *(e for e in others if e.name not in workcell.chain.joints)]:
+            spec.delete(element)
         spec.compiler.discardvisual = True
         for actuator in spec.actuators:
             actuator.nsample, actuator.delay = 0, 0.0

@@ -75,6 +75,7 @@ def excitation(
     rng: np.random.Generator,
     candidates: int = CANDIDATES,
     kinds: Sequence[Kind] | None = None,
+    floor_m: float | None = None,
 ) -> Excitation:
     """Draw motions, scale each until it fits, and take the one that tells most.
 
@@ -86,20 +87,21 @@ def excitation(
         rng: which motions.
         candidates: how many are drawn; with one there is no choice, and nothing is spent on it.
         kinds: what they are, in turn: multisines and sweeps, unless it says otherwise.
+        floor_m: the height in the base frame above which nothing is in the way; by default the plate's upper face.
 
     Returns:
         A motion that the safety filter leaves as it is, that asks for at most 70 % of each actuator's torque, and
-        whose tool stays clear of the plate and of keep-out boxes.
+        whose tool stays clear of the floor and of keep-out boxes.
 
     Raises:
         InputError: if it is too short, or if there is no room for it.
     """
     period = 1.0 / rate_hz
     path, part = _lift(workcell, home_rad, round(duration_s * rate_hz), period)
-    arm = Arm(workcell)
+    arm, floor_m = Arm(workcell), _plate_m(workcell) if floor_m is None else floor_m
     draws = islice(cycle(kinds or (multisine, sweep)), candidates)
     swings = (draw(part, period, len(home_rad), rng) for draw in draws)
-    motions = [motion for swing in swings if (motion := _fitted(workcell, arm, rate_hz, path, swing))]
+    motions = [motion for swing in swings if (motion := _fitted(workcell, arm, rate_hz, path, swing, floor_m))]
     if not motions:
         fix = "move robot.home_deg away from plate, boxes, speed zones and joint limits"
         raise InputError("no excitation fits at home", fix=fix)
@@ -115,7 +117,9 @@ def worth(arm: Arm, motion: Excitation) -> float:
     return 0.5 * float(np.linalg.slogdet(np.eye(len(gained)) + gained)[1])
 
 
-def _fitted(workcell: Workcell, arm: Arm, rate_hz: float, path: np.ndarray, swing: np.ndarray) -> Excitation | None:
+def _fitted(
+    workcell: Workcell, arm: Arm, rate_hz: float, path: np.ndarray, swing: np.ndarray, floor_m: float
+) -> Excitation | None:
     """Path and swing (N, k), rad, with the swing of each joint scaled until all limits hold; None if they never do."""
     joints = workcell.chain.joints
     for _ in range(12):  # towards the limits from either side, half way each time: the joints load each other
@@ -124,22 +128,25 @@ def _fitted(workcell: Workcell, arm: Arm, rate_hz: float, path: np.ndarray, swin
         motion = Excitation(joints, rate_hz, path + swing)
         share = demand(arm, motion, workcell.envelope)
         fits = bool(np.all(share <= 1.0))
-        if fits and is_clear(workcell, motion) and passes_filter(workcell, motion):
+        if fits and is_clear(workcell, motion, floor_m) and passes_filter(workcell, motion):
             return motion
         swing = swing * (0.95 if fits else np.minimum(0.97 / share, 1.0))
     return None
 
 
-def is_clear(workcell: Workcell, motion: Excitation) -> bool:
-    """Whether the tool keeps its margin from the plate's upper face and the keep-out boxes all the way."""
+def _plate_m(workcell: Workcell) -> float:
+    return float(workcell.model.body("plate").pos[2])
+
+
+def is_clear(workcell: Workcell, motion: Excitation, floor_m: float) -> bool:
+    """Whether the tool keeps its margin from what lies below the floor and from the keep-out boxes all the way."""
     envelope = workcell.envelope
     tool = tool_pose(workcell.chain, motion.setpoints(5 * motion.rate_hz))
     grown = envelope._replace(
         keep_out_min_m=envelope.keep_out_min_m - MARGIN_M, keep_out_max_m=envelope.keep_out_max_m + MARGIN_M
     )
-    floor = float(workcell.model.body("plate").pos[2]) + MARGIN_M
     lowest = points(tool, envelope.guarded_m)[:, :, 2].min()
-    return bool(lowest > floor and not inside_keep_out(grown, tool).any())
+    return bool(lowest > floor_m + MARGIN_M and not inside_keep_out(grown, tool).any())
 
 
 def passes_filter(workcell: Workcell, motion: Excitation) -> bool:
@@ -154,19 +161,28 @@ def passes_filter(workcell: Workcell, motion: Excitation) -> bool:
     return True
 
 
-def _lift(workcell: Workcell, home_rad: np.ndarray, count: int, period_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """From home to a pose above it and back: (count, k) rad, and how far up (count,), from 0 to 1."""
-    above = home_rad.copy()
-    goal_m = tool_pose(workcell.chain, home_rad[None]).p[0, 2] + LIFT_M
+def least_s(workcell: Workcell, home_rad: np.ndarray) -> float:
+    """How long an excitation takes at least: the way up and back, and a moment there."""
+    return 2 * _way_up(workcell, home_rad)[1] + 2.0
+
+
+def _way_up(workcell: Workcell, home_rad: np.ndarray) -> tuple[np.ndarray, float]:
+    """From home to a pose above it: (k,) rad, and the seconds that it takes."""
+    above, goal_m = home_rad.copy(), tool_pose(workcell.chain, home_rad[None]).p[0, 2] + LIFT_M
     for _ in range(10):
         pose, J = forward(workcell.chain, above[None])
         up = J[0, 2]
         above = above + up / (up @ up + 1e-6) * (goal_m - pose.p[0, 2])  # the shortest way up in joint space
     way = above - home_rad
-    lift_s = 1.875 * np.max(np.abs(way) / workcell.envelope.speed_rad_s) / LIFT_SPEED
-    least_s = 2 * lift_s + 2.0
-    if count * period_s < least_s:
-        raise InputError(f"an excitation of {count * period_s:.1f} s is too short", fix=f"take {least_s:.1f} s or more")
+    return way, float(1.875 * np.max(np.abs(way) / workcell.envelope.speed_rad_s) / LIFT_SPEED)
+
+
+def _lift(workcell: Workcell, home_rad: np.ndarray, count: int, period_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """From home to a pose above it and back: (count, k) rad, and how far up (count,), from 0 to 1."""
+    way, lift_s = _way_up(workcell, home_rad)
+    least = least_s(workcell, home_rad)
+    if count * period_s < least:
+        raise InputError(f"an excitation of {count * period_s:.1f} s is too short", fix=f"take {least:.1f} s or more")
     t = np.arange(count) * period_s
     to_end = np.maximum(np.minimum(t, t[-1] - 3 * period_s - t), 0.0)  # the spline needs three targets to end at home
     part = _quintic(to_end / lift_s)
