@@ -49,5 +49,5 @@ $(VENV)/.ready: requirements.lock pyproject.toml robot_rlaas/env/lerobot_plugin/
 	touch $@
 
 lock:
-	$(VENV)/bin/uv pip compile -q pyproject.toml --extra train --extra ros --extra view --extra teleop --extra warp --extra seal --extra dev --python-version 3.12 \
+	$(VENV)/bin/uv pip compile -q pyproject.toml --extra train --extra ros --extra view --extra teleop --extra warp --extra track --extra seal --extra dev --python-version 3.12 \
 	  --generate-hashes --no-emit-index-url --no-header -o requirements.lock

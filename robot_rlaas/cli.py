@@ -11,6 +11,8 @@ from robot_rlaas.cli_bundle import add_trust, bundle_commands, own_key, trust_of
 from robot_rlaas.cli_calibrate import calibrate_commands
 from robot_rlaas.cli_cell import cell_commands
 from robot_rlaas.cli_demos import demos_commands
+from robot_rlaas.cli_improve import improve_command
+from robot_rlaas.cli_train import train_command
 from robot_rlaas.options import (
     BAD_INPUT,
     DONE,
@@ -20,10 +22,14 @@ from robot_rlaas.options import (
     add_cell,
     add_command,
     add_device,
+    add_line,
     add_path,
     add_recipe,
     add_seed,
+    add_track,
+    chosen_recipe,
     count,
+    line_of,
     natural,
     run_stage,
 )
@@ -37,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0: done, or every requirement passes. 1: it ran, and a requirement fails or stays undecided, or a stage broke
         off. 2: bad input.
-        130: interrupted; `rlaas run --resume` goes on.
+        130: interrupted; `rlaas run --resume` and `rlaas train --resume` go on.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -49,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rlaas: {error}", file=sys.stderr)
         return REQUIREMENT_FAILS
     except KeyboardInterrupt:
-        kept = "; finished stages are kept: 'rlaas run CELL --resume' goes on" if options.command is _run else ""
-        print(f"\nrlaas: interrupted{kept}", file=sys.stderr)
+        print(f"\nrlaas: interrupted{getattr(options, 'interrupted', '')}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -64,26 +69,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     cell_commands(commands)
     demos_commands(commands)
-    _train_command(commands)
+    train_command(commands)
     _qualify_command(commands)
     _compare_command(commands)
     bundle_commands(commands)
     _deploy_command(commands)
     calibrate_commands(commands)
+    improve_command(commands)
     _loop_command(commands)
     _run_command(commands)
     return parser
-
-
-def _train_command(commands) -> None:
-    example = "rlaas train peg_insertion --demos runs/first/demonstrations --out runs/first/policy"
-    parser = add_command(commands, "train", "Clone demonstrations and improve by PPO.", example, _train)
-    add_cell(parser)
-    add_path(parser, "--demos", "a dataset from 'rlaas demos generate'")
-    add_path(parser, "--out", "the policy directory to write")
-    add_recipe(parser)
-    add_seed(parser)
-    add_device(parser)
 
 
 ATTEMPTS, BUDGET, HELD_OUT = 30, 4000, 100
@@ -130,12 +125,15 @@ def _deploy_command(commands) -> None:
     parser.add_argument("--attempts", type=count, default=10, help="(default: 10)")
     parser.add_argument("--domain-id", type=int, help="ROS domain of a virtual arm (default: a random one)")
     add_arm(parser)
+    add_line(parser)
     told = "when the policy sees what it was not qualified on: slow and hold the arm, or only tell (default: enforce)"
     parser.add_argument("--domain", choices=("enforce", "tell"), default="enforce", help=told)
     add_path(parser, "--perception", "of a real arm's camera: how it sees where the plate is", required=False)
     parser.add_argument("--ui", action="store_true", help="a page in the browser that shows the arm and stops it")
     parser.add_argument("--ui-port", type=natural, default=8090, help="(default: 8090)")
     parser.add_argument("--ui-host", default="127.0.0.1", help="for other machines, with a token (default: 127.0.0.1)")
+    split = "megabytes after which the log goes on in a new file: log_0001.mcap and so on (default: one file)"
+    parser.add_argument("--log-mb", type=count, metavar="MB", help=split)
     add_trust(parser)
     add_seed(parser)
     add_path(parser, "--out", "where deployment.json and log.mcap go")
@@ -163,6 +161,7 @@ def _run_command(commands) -> None:
     parser = add_command(commands, "run", "Every stage, from the cell file to the report.", example, _run)
     add_cell(parser)
     parser.add_argument("--resume", action="store_true", help="keep stages that are finished for the same inputs")
+    parser.set_defaults(interrupted="; finished stages are kept: 'rlaas run CELL --resume' goes on")
     add_seed(parser)
     add_device(parser)
     add_recipe(parser)
@@ -171,15 +170,7 @@ def _run_command(commands) -> None:
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
     parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to run (default: all)")
     add_path(parser, "--out", "the run's directory (default: runs/CELL)", required=False)
-
-
-def _train(options: argparse.Namespace) -> int:
-    from robot_rlaas.learn.recipe import load_recipe
-
-    recipe = load_recipe(options.recipe)
-    return run_stage(
-        lambda p, watch: p.train(options.cell, options.demos, recipe, options.seed, options.device, options.out, watch)
-    )
+    add_track(parser)
 
 
 def _qualify(options: argparse.Namespace) -> int:
@@ -242,13 +233,15 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _deploy(options: argparse.Namespace) -> int:
-    o, trust = options, trust_of(options)
+    o, trust, line = options, trust_of(options), line_of(options)
     page = (o.ui_host, o.ui_port) if o.ui else None
     return run_stage(
         lambda p, watch: p.deploy(
             *(o.bundle, o.out, o.attempts, o.plant, o.arm, o.seed, o.domain_id, trust, watch, page),
             domain=o.domain,
             perception=o.perception,
+            log_mb=o.log_mb,
+            line=line,
         )
     )
 
@@ -270,17 +263,17 @@ def _loop(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from robot_rlaas.cell.spec import load_cell
-    from robot_rlaas.learn.recipe import load_recipe
     from robot_rlaas.progress import watching
     from robot_rlaas.run import ON_ARM, Options, run
+    from robot_rlaas.tracking import tracked
 
-    recipe, name = load_recipe(options.recipe), load_cell(options.cell).name
-    out = options.out or Path("runs") / name
+    recipe, cell = chosen_recipe(options), load_cell(options.cell)
+    out = options.out or Path("runs") / cell.name
     o = options
     key = own_key() if o.until in ON_ARM else None
     settings = Options(o.cell, recipe, o.seed, o.device, o.episodes, o.attempts, o.plant, out, o.resume, key, o.until)
-    with watching() as watch:
-        passed = run(settings, watch, watch.begin)
+    with watching() as watch, tracked(o.track, cell, recipe, o.seed, o.device, str(out), watch) as record:
+        passed = run(settings, watch, watch.begin, record)
     return DONE if passed else REQUIREMENT_FAILS
 
 

@@ -5,7 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.options import add_arm, add_cell, add_command, add_group, add_path, add_seed, count, natural, run_stage
+from robot_rlaas.options import (
+    add_arm,
+    add_cell,
+    add_command,
+    add_group,
+    add_line,
+    add_path,
+    add_seed,
+    count,
+    line_of,
+    natural,
+    run_stage,
+)
 
 FIRST = 0.7  # share of the first log that is fitted
 
@@ -26,6 +38,7 @@ def calibrate_commands(commands) -> None:
         parser = add_command(group, name, text, f"rlaas calibrate {name} peg_insertion --arm real --out logs", command)
         add_cell(parser)
         add_arm(parser)
+        add_line(parser)
         add_seed(parser)
         add_path(parser, "--out", f"where {gets} go")
 
@@ -34,6 +47,7 @@ def calibrate_commands(commands) -> None:
     press = add_command(group, "press", text, example, _press)
     add_cell(press)
     add_arm(press)
+    add_line(press)
     add_seed(press)
     press.add_argument("--force-N", type=float, default=8.0, metavar="N", help="felt, and then no more (default: 8)")
     text = "searched above and below where the plate should be (default: 5)"
@@ -116,18 +130,19 @@ def _columns(parser: argparse.ArgumentParser) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    o = options
-    return _calibration(lambda c, watch: c.calibrate(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+    o, line = options, line_of(options)
+    return _calibration(lambda c, watch: c.calibrate(o.cell, o.out, o.plant, o.arm, o.seed, watch, line))
 
 
 def _excite(options: argparse.Namespace) -> int:
-    o = options
-    return _calibration(lambda c, watch: c.excite(o.cell, o.out, o.plant, o.arm, o.seed, watch))
+    o, line = options, line_of(options)
+    return _calibration(lambda c, watch: c.excite(o.cell, o.out, o.plant, o.arm, o.seed, watch, line))
 
 
 def _press(options: argparse.Namespace) -> int:
-    o = options
-    return _calibration(lambda c, watch: c.press(o.cell, o.out, o.plant, o.arm, o.seed, o.force_N, o.depth_mm, watch))
+    o, line = options, line_of(options)
+    arm = (o.plant, o.arm, o.seed)
+    return _calibration(lambda c, watch: c.press(o.cell, o.out, *arm, o.force_N, o.depth_mm, watch, line))
 
 
 def _import(options: argparse.Namespace) -> int:

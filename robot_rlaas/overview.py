@@ -22,7 +22,7 @@ def overview(out: Path, cell: CellSpec, seed: int, stages: list[Any], cost: tupl
     picture = out / "cell" / "cell.png"
     report, deployment = (read_json(out / p) for p in ("qualification/report.json", "deployment/deployment.json"))
     curve = out / "policy" / "progress.csv"
-    rows = list(csv.DictReader(curve.open())) if curve.is_file() else []
+    rows = list(csv.DictReader(curve.read_text().splitlines())) if curve.is_file() else []
     told = deployment or {}
     attempts = told.get("attempts", [])
     page = Overview(

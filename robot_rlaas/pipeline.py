@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from robot_rlaas.learn.improve import Progress
     from robot_rlaas.learn.recipe import Recipe
     from robot_rlaas.learn.train import Watch as TrainingWatch
+    from robot_rlaas.qualify.focus import Focus
     from robot_rlaas.sim.model import Workcell
 
 
@@ -64,14 +65,21 @@ class Cell:
             return Cell(spec, build(spec), path)
 
     def env(
-        self, simulations: int, seeds: Seeds, first: int = 0, widen: float = 1.0, simulator: str = "cpu"
+        self,
+        simulations: int,
+        seeds: Seeds,
+        first: int = 0,
+        widen: float = 1.0,
+        simulator: str = "cpu",
+        order: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> "BatchEnv":
-        """A batched environment. `widen` widens what nobody observes; `simulator` is as in `backend_of`."""
+        """A batched environment. `widen` as in `widened`, `simulator` as in `backend_of`, `order` as in `BatchEnv`."""
         from robot_rlaas.env.batch import BatchEnv
         from robot_rlaas.sim.backends import backend_of
 
-        spec = self.spec if widen == 1.0 else _widened(self.spec, widen)
-        return BatchEnv(spec, self.workcell, backend_of(simulator, self.workcell, spec, simulations), seeds, first)
+        spec = widened(self.spec, widen)
+        backend = backend_of(simulator, self.workcell, spec, simulations)
+        return BatchEnv(spec, self.workcell, backend, seeds, first, order=order)
 
     @contextmanager
     def seeing_env(
@@ -86,12 +94,15 @@ class Cell:
         from robot_rlaas.env.batch import BatchEnv
         from robot_rlaas.sim.backends import seeing_backend_of
 
-        spec = self.spec if widen == 1.0 else _widened(self.spec, widen)
+        spec = widened(self.spec, widen)
         with seeing_backend_of(simulator, self.workcell, spec, simulations) as backend:
             yield BatchEnv(spec, self.workcell, backend, seeds, first)
 
 
-def _widened(cell: CellSpec, factor: float) -> CellSpec:
+def widened(cell: CellSpec, factor: float) -> CellSpec:
+    """The cell with wider ranges of what nobody observes: of biases, and of the part in the hand."""
+    if factor == 1.0:
+        return cell
     hidden = ("plate_bias_mm", "plate_bias_deg", "hand_offset_mm", "hand_offset_deg")
     ranges = {name: _wider(getattr(cell.variation, name), factor) for name in hidden}
     contact = cell.contact.wider(factor) if cell.contact else None
@@ -171,22 +182,29 @@ def train(
     watch: Watch,
     start: Path | None = None,
     follow: "TrainingWatch | None" = None,
+    resume: bool = False,
+    focus: "Focus | None" = None,
 ) -> Result:
     """Clone the demonstrations, or begin with the policy directory `start`; improve by aggregation and PPO, export.
 
-    `follow` hears of progress, too; what it raises ends the training.
+    `follow` hears of progress, too; what it raises ends the training. With `resume`, an interrupted training goes on.
+    With `focus`, PPO begins a share of its episodes where that says.
     """
     from robot_rlaas.data.lerobot import read_dataset
     from robot_rlaas.data.lineage import read_lineage
     from robot_rlaas.env.tasks import contract_of
     from robot_rlaas.files import sha256_tree
+    from robot_rlaas.learn import checkpoint
     from robot_rlaas.learn.aggregate import teacher_of
+    from robot_rlaas.learn.finite import check_demonstrations
     from robot_rlaas.learn.train import train as train_policy
 
     cell = Cell.load(reference)
-    episodes = read_dataset(demonstrations, contract_of(cell.spec))
+    contract = contract_of(cell.spec)
+    episodes = read_dataset(demonstrations, contract)
+    check_demonstrations(episodes, contract, demonstrations)
     lineage = read_lineage(demonstrations)
-    training_env = cell.env(recipe.simulations, Seeds(seed, Space.TRAIN), widen=recipe.widen)
+    training_env = cell.env(recipe.simulations, Seeds(seed, Space.TRAIN), widen=recipe.widen, order=focus)
     provenance = {
         "demonstrations_sha256": sha256_tree(demonstrations),
         "demonstrations_cell_hash": lineage.cell_hash,
@@ -197,11 +215,13 @@ def train(
         ],
         "variation": training_env.cell.variation.model_dump(mode="json"),
         "calibrated": cell.spec.calibration is not None,
+        **({"focus": focus.to_json()} if focus else {}),
     }
     teacher = None
     if recipe.aggregate_rounds and start is None:
         teacher, why = teacher_of(training_env, lineage)
         watch.say(f"  {why}")
+    _tell_checkpoint(checkpoint.path_of(out), resume, watch)
     result = train_policy(
         cell.spec,
         training_env,
@@ -215,10 +235,18 @@ def train(
         ShownTraining(watch, recipe.budget_steps, follow),
         (start / "policy.onnx").read_bytes() if start else None,
         teacher,
+        resume,
     )
     after = f", after aggregation {result.aggregated.success:.1%}" if result.aggregated else ""
     after += f", after PPO {result.best.success:.1%}" if result.curve else ""
     return Result(f"validated success: clone {result.clone.success:.1%}{after}")
+
+
+def _tell_checkpoint(kept: Path, resume: bool, watch: Watch) -> None:
+    if kept.exists():
+        watch.say(f"  {'goes on from' if resume else 'begins anew; --resume would go on from'} {kept}")
+    elif resume:
+        watch.say(f"  begins at the beginning: there is no {kept}")
 
 
 class ShownTraining(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from robot_rlaas import __version__, calibration, pipeline, qualification
-from robot_rlaas.cell.kinds import insertion_only
+from robot_rlaas.cell.kinds import deployable, insertion_only
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.ledger import Entry, Ledger, key_of
 from robot_rlaas.overview import overview
@@ -17,8 +17,9 @@ from robot_rlaas.qualify.claims import Plan
 if TYPE_CHECKING:
     from robot_rlaas.bundle.keys import PrivateKey
     from robot_rlaas.learn.recipe import Recipe
+    from robot_rlaas.tracking import Tracked
 
-ON_ARM = ("bundle", "deploy", "calibrate")  # stages that only insertion cells have so far
+ON_ARM = ("bundle", "deploy", "calibrate")  # stages that not every cell has
 HELD_OUT = 0.1  # episodes per held-out factor, of those within the ranges
 
 
@@ -34,7 +35,7 @@ class Options(NamedTuple):
         attempts: on the virtual arm.
         plant: of the virtual arm.
         out: the run's directory.
-        resume: keep the stages that are finished for these very inputs.
+        resume: keep the stages that are finished for these very inputs; an interrupted training goes on.
         key: signs the bundle, and is the one that the deployment trusts; needed from the bundle on.
         until: the last stage, by name.
     """
@@ -60,13 +61,16 @@ class _Stage(NamedTuple):
     needs_ros: bool = False
 
 
-def run(options: Options, watch: Watch, begin: Callable[[str, int, int], None]) -> bool:
+def run(
+    options: Options, watch: Watch, begin: Callable[[str, int, int], None], record: "Tracked | None" = None
+) -> bool:
     """Run all stages and write index.html.
 
     Args:
         options: what to run.
         watch: gets lines and bars.
         begin: hears of each stage before it starts: its name, its number and how many there are.
+        record: gets the curves of the training, and what each stage cost and left.
 
     Returns:
         Whether every requirement passed.
@@ -75,11 +79,13 @@ def run(options: Options, watch: Watch, begin: Callable[[str, int, int], None]) 
     from robot_rlaas.qualify.report import CostMeter
 
     if options.until in ON_ARM:
+        deployable(load_cell(options.cell))
+    if options.until == "calibrate":
         insertion_only(load_cell(options.cell))
     options.out.mkdir(parents=True, exist_ok=True)
     ledger, rows, key, passed = Ledger(options.out), [], key_of(__version__), True
     cost = [0.0, 0.0]
-    stages = _stages(options, watch)
+    stages = _stages(options, watch, record)
     stages = stages[: 1 + [stage.name for stage in stages].index(options.until)]
     for number, stage in enumerate(stages, 1):
         key = key_of(key, stage.name, stage.inputs)
@@ -99,6 +105,8 @@ def run(options: Options, watch: Watch, begin: Callable[[str, int, int], None]) 
             entry = Entry(key, spent["wall_s"], spent["core_s"], result.text, result.passed)
             ledger.write(stage.name, entry)
         watch.say(f"  {entry.result} ({'kept' if kept else f'{entry.wall_s:.0f} s'})")
+        if record:
+            record.stage(stage.name, options.out / stage.artefact, entry.wall_s, entry.core_s, entry.result)
         passed = passed and entry.passed
         status = "reused" if kept else "done"
         rows.append(Stage(stage.name, status, entry.wall_s, entry.core_s, stage.artefact, entry.result))
@@ -108,7 +116,7 @@ def run(options: Options, watch: Watch, begin: Callable[[str, int, int], None]) 
     return passed
 
 
-def _stages(o: Options, watch: Watch) -> list[_Stage]:
+def _stages(o: Options, watch: Watch, record: "Tracked | None") -> list[_Stage]:
     out, spec = o.out, load_cell(o.cell)
     recipe = json.loads(o.recipe.model_dump_json())
     demonstrations, policy, bundle = out / "demonstrations", out / "policy", out / "bundle"
@@ -127,7 +135,9 @@ def _stages(o: Options, watch: Watch) -> list[_Stage]:
             "train",
             "policy",
             (recipe, o.device),
-            lambda: pipeline.train(o.cell, demonstrations, o.recipe, o.seed, o.device, policy, watch),
+            lambda: pipeline.train(
+                *(o.cell, demonstrations, o.recipe, o.seed, o.device, policy, watch), follow=record, resume=o.resume
+            ),
         ),
         _Stage(
             "qualify",

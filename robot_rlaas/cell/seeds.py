@@ -18,6 +18,7 @@ class Space(IntEnum):
     HELD_OUT = 7
     COMPARE = 8
     AUGMENT = 9
+    SWEEP = 10
 
 
 class Seeds(NamedTuple):

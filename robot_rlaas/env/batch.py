@@ -1,6 +1,6 @@
 """The environment: many episodes of one cell at once, each reset as soon as it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -86,7 +86,9 @@ class BatchEnv:
     """`backend.nsim` episodes of a cell side by side.
 
     Episode numbers are handed out in order, starting at `first_episode`; an episode's randomness depends on `seeds` and
-    its number alone. `beyond` is as in `sim.variation.draw`.
+    its number alone. `order`, if there is one, makes other numbers of them, (n,). `beyond`: see `sim.variation.draw`.
+
+    `simulated_s` adds up what all rows have lived through, in the cell's own time.
 
     With `restart`, a row starts the next episode in the step that ends its last one. Without, what has ended stands as
     it is until `reset`: there are no steps beyond the end.
@@ -101,6 +103,7 @@ class BatchEnv:
         first_episode: int = 0,
         beyond: Beyond = NOTHING,
         restart: bool = True,
+        order: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.cell, self.workcell, self.backend = cell, workcell, backend
         n = self.nsim = backend.nsim
@@ -109,6 +112,8 @@ class BatchEnv:
         self.controller = ToolController(workcell.chain, cell.control, workcell.envelope, n, self.task.upright)
         self._gauges = Gauges(cell, workcell.chain, workcell.envelope, n)
         self.seeds, self._beyond, self._next, self._restart = seeds, beyond, first_episode, restart
+        self._order = order or (lambda numbers: numbers)
+        self.simulated_s = 0.0
         self._home = np.deg2rad(np.array(cell.robot.home_deg))
         self.episode = np.zeros(n, dtype=np.int64)
         self._steps = np.zeros(n, dtype=np.int64)
@@ -134,6 +139,29 @@ class BatchEnv:
         self._begin(np.arange(self.nsim), starts)
         return self.observation
 
+    def rejoin(self, episode: np.ndarray, steps: np.ndarray, taken: np.ndarray, coming: int) -> np.ndarray:
+        """Be in the midst of episodes once more, by taking their actions again -> observations (n, observation_size).
+
+        An episode is made of its number and its actions, so nothing else of it need be kept.
+
+        Args:
+            episode: (n,) their numbers, in the sequence `seeds`.
+            steps: (n,) control periods that each has lived through.
+            taken: (n, at least the largest of `steps`, action_size) the actions of each, from its start.
+            coming: as the property.
+        """
+        rows, longest, simulated_s = np.arange(self.nsim), int(steps.max()), self.simulated_s
+        self._begin(rows)
+        for period in range(longest + 1):
+            at = period - (longest - steps)  # a row whose episode is younger waits, so that all arrive together
+            due = np.flatnonzero(at == 0)
+            if len(due):
+                self._begin(due, numbers=episode[due])
+            if period < longest:
+                self.step(np.where(at[:, None] >= 0, taken[rows, np.maximum(at, 0)], taken.dtype.type(0)))
+        self._next, self.simulated_s = coming, simulated_s
+        return self.observation
+
     def step(self, action: np.ndarray) -> Step:
         """Take actions (n, action_size) for one control period."""
         self._last_action = np.clip(np.nan_to_num(action), -1.0, 1.0)
@@ -142,6 +170,7 @@ class BatchEnv:
         opening = np.concatenate([0.5 + 0.5 * grip, self.task.machines], axis=1)
         physics = self.backend.step(self.controller.setpoints(self.backend.substeps), opening)
         self._steps += 1
+        self.simulated_s += self.nsim * self.cell.period_s
         charged = self._gauges.costs()
         tool, keep_out, look = self._look(np.arange(self.nsim), physics)
         self._tool, observation = tool, self.contract.pack(look.features)
@@ -182,10 +211,22 @@ class BatchEnv:
         """(n,) the furthest stage of each present episode, an index into `task.stages`."""
         return self._stage
 
-    def _begin(self, ids: np.ndarray, starts: Draw | None = None) -> None:
-        """Start the next episodes in these rows."""
-        self.episode[ids] = np.arange(self._next, self._next + len(ids))
-        self._next += len(ids)
+    @property
+    def steps(self) -> np.ndarray:
+        """(n,) control periods since the start of each present episode."""
+        return self._steps
+
+    @property
+    def coming(self) -> int:
+        """The number of the next episode to begin, before `order`."""
+        return self._next
+
+    def _begin(self, ids: np.ndarray, starts: Draw | None = None, numbers: np.ndarray | None = None) -> None:
+        """Start the next episodes in these rows, or those of these `numbers`."""
+        if numbers is None:
+            numbers = self._order(np.arange(self._next, self._next + len(ids)))
+            self._next += len(ids)
+        self.episode[ids] = numbers
         fresh = draw(self.cell, self.seeds, self.episode[ids], self._beyond) if starts is None else starts
         put(self._draw, ids, fresh)
         self.task.begin(ids, fresh)

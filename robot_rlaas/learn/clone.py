@@ -8,6 +8,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.data.episode import Episode
+from robot_rlaas.learn.finite import NotFinite, stopped
 from robot_rlaas.learn.network import mean_action
 
 BATCH = 256
@@ -62,6 +63,9 @@ def clone(
 
     Returns:
         The actor's last mean squared error, in squared fractions of an action.
+
+    Raises:
+        StageError: if a gradient is no number, and `finite.watch_gradients` watches them.
     """
     rng = np.random.default_rng(seed)
     observation = torch.as_tensor(np.concatenate([e.observation for e in episodes]))
@@ -78,7 +82,10 @@ def clone(
         error = (mean_action(policy, observation[batch]) - action[batch]).square().mean()
         value_error = (policy.predict_values(observation[batch])[:, 0] - to_go[batch]).square().mean()
         optimiser.zero_grad()
-        (error + 0.5 * value_error).backward()
+        try:
+            (error + 0.5 * value_error).backward()
+        except NotFinite as found:
+            raise stopped(f"epoch {step // each + 1} of {epochs} of cloning", found) from found
         optimiser.step()
         schedule.step()
     return float(error.detach())

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from robot_rlaas.env.batch import Outcome
+from robot_rlaas.learn.checkpoint import State, into_env, into_model, of_env, of_model
+from robot_rlaas.learn.finite import NotFinite, stopped
 from robot_rlaas.learn.network import Normaliser
 from robot_rlaas.learn.recipe import Recipe
 from robot_rlaas.learn.vec_env import BatchVecEnv
@@ -104,6 +106,8 @@ def improve(
     cloned: Validation,
     validate: Callable[[], Validation],
     on_progress: Callable[[Progress], None],
+    keep: Callable[[State], None] | None = None,
+    resumed: State | None = None,
 ) -> Validation:
     """Train in place until a validation is good enough or the budget ends; the best averaged actor stays in the model.
 
@@ -113,26 +117,44 @@ def improve(
         cloned: what the model's actor is worth as it comes: it stays where nothing beats it.
         validate: judges the model's present deterministic actor on fresh episodes.
         on_progress: hears of every update.
+        keep: gets what to go on from, as PPO begins and after every validation.
+        resumed: go on from there: what comes is, bit for bit, what would have come without the interruption.
 
     Returns:
         The best validation.
+
+    Raises:
+        StageError: if a loss, an observation or a reward is no number.
+        InputError: if the simulation does not come to where it was interrupted.
     """
     if cloned.good_enough:
         return cloned
-    follow = _Follow(model.policy, recipe, cloned, validate, on_progress)
-    if recipe.critic_warmup:
-        frozen = actor_parameters(model.policy)
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        model.learn(recipe.critic_warmup * recipe.rollout_steps * model.n_envs)
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-    model.learn(recipe.budget_steps, callback=follow)
+    follow = _Follow(model.policy, recipe, cloned, validate, on_progress, keep, resumed)
+    try:
+        if resumed is not None:
+            into_model(model, resumed)
+            into_env(cast(BatchVecEnv, model.get_env()), model, resumed)
+        elif recipe.critic_warmup:
+            _warm_up(model, recipe)
+        done = model.num_timesteps if resumed else 0
+        model.learn(recipe.budget_steps - done, callback=follow, reset_num_timesteps=resumed is None)
+    except NotFinite as found:
+        raise stopped(f"update {follow.updates + 1} of PPO", found) from found
     return follow.finish()
 
 
+def _warm_up(model: PPO, recipe: Recipe) -> None:
+    """Let the critic alone learn."""
+    frozen = actor_parameters(model.policy)
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    model.learn(recipe.critic_warmup * recipe.rollout_steps * model.n_envs)
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+
+
 class _Follow(BaseCallback):
-    """Schedules the noise, averages the actor, validates and stops."""
+    """Schedules the noise, averages the actor, validates, keeps what to go on from, and stops."""
 
     def __init__(
         self,
@@ -141,12 +163,15 @@ class _Follow(BaseCallback):
         cloned: Validation,
         validate: Callable[[], Validation],
         report: Callable[[Progress], None],
+        keep: Callable[[State], None] | None,
+        resumed: State | None,
     ) -> None:
         super().__init__()
         self._policy = policy
         self._recipe, self._validate, self._report = recipe, validate, report
+        self._keep, self._resumed = keep, resumed
         self._recent: list[Outcome] = []
-        self._updates, self._began = 0, time.monotonic()
+        self.updates, self._began = 0, time.monotonic()
         self.best = cloned
         self._best_weights = [p.detach().clone() for p in actor_parameters(policy)]
 
@@ -154,25 +179,51 @@ class _Follow(BaseCallback):
         self._average = Averaged(self._policy, self._recipe.average)
         self._policy.log_std.requires_grad_(False)
         self._vec_env.on_outcome = self._recent.append
-        self._vec_env.term_sums.clear()
+        if self._resumed is None:
+            self._vec_env.term_sums.clear()
+        else:
+            self._go_on(self._resumed)
 
     @property
     def _vec_env(self) -> Any:
         return self.training_env
 
     def _on_rollout_start(self) -> None:
+        if self._keep is not None and self.updates % self._recipe.validate_every == 0:
+            self._keep(self._state())
         share = min(1.0, self.num_timesteps / self._recipe.budget_steps)
         first, last = np.log(self._recipe.noise_std)
         self._policy.log_std.data.fill_(float(first + (last - first) * share))
-        if self._updates:
+        if self.updates:
             self._average.update()
+
+    def _state(self) -> State:
+        """All that comes next depends on."""
+        weights = {"average": self._average.weights, "best": self._best_weights}
+        arrays = {f"{name}/{i:03d}": w.cpu().numpy() for name, part in weights.items() for i, w in enumerate(part)}
+        words = {
+            "updates": self.updates,
+            "seconds": time.monotonic() - self._began,
+            "best": self.best,
+            "recent": [{**o._asdict(), "figures": dict(o.figures)} for o in self._recent[-RECENT:]],
+        }
+        return of_model(cast(PPO, self.model)) | of_env(self._vec_env) | State(arrays, words)
+
+    def _go_on(self, state: State) -> None:
+        for name, part in (("average", self._average.weights), ("best", self._best_weights)):
+            for i, weights in enumerate(part):
+                weights.copy_(torch.tensor(state.arrays[f"{name}/{i:03d}"]))
+        self.updates, self.best = state.words["updates"], Validation(*state.words["best"])
+        self._began = time.monotonic() - state.words["seconds"]
+        recent = state.words["recent"]
+        self._recent += [Outcome(**{**outcome, "stage_s": tuple(outcome["stage_s"])}) for outcome in recent]
 
     def _on_step(self) -> bool:
         return not self.best.good_enough
 
     def _on_rollout_end(self) -> None:
-        self._updates += 1
-        due = self._updates % self._recipe.validate_every == 0
+        self.updates += 1
+        due = self.updates % self._recipe.validate_every == 0
         validation = self._judge() if due else None
         recent = self._recent[-RECENT:]
         if not recent:

@@ -1,6 +1,7 @@
 """From demonstrations to a policy directory: clone, aggregate, improve, export."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,24 +9,26 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from stable_baselines3 import PPO
 
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.limits import limits_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.data.episode import Episode
-from robot_rlaas.env.batch import BatchEnv, Outcome
+from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.files import staged_dir, write_json
+from robot_rlaas.learn import checkpoint
 from robot_rlaas.learn.aggregate import Round, aggregate
 from robot_rlaas.learn.clone import clone, statistics, successes
+from robot_rlaas.learn.finite import watch_gradients
 from robot_rlaas.learn.improve import Progress, Validation, improve, make_model
 from robot_rlaas.learn.network import acted, export_onnx, load_actor, save_stock
 from robot_rlaas.learn.recipe import Recipe
+from robot_rlaas.learn.validate import Validate
 from robot_rlaas.learn.vec_env import BatchVecEnv
 
 FORMAT = 1
 PARITY = 1000  # observations on which the exported network is to do what the trained one does
-CONFIRM = 3  # a good validation is confirmed on so many times as many episodes
 
 
 class Training(NamedTuple):
@@ -73,6 +76,7 @@ def train(
     watch: Watch,
     start: bytes | None = None,
     teacher: Policy | None = None,
+    resume: bool = False,
 ) -> Training:
     """Train a policy and write its directory, whole or not at all.
 
@@ -92,34 +96,39 @@ def train(
         start: policy.onnx of another run, trained with the same recipe, to go on from in the clone's place; the critic
             is learned anew.
         teacher: the expert that is asked in aggregation, one row per row of `training_env`; None for no aggregation.
+        resume: go on from the checkpoint beside `out`, if an interrupted training left one there. On the CPU the result
+            is, bit for bit, that of a training without interruption.
 
     Raises:
-        InputError: if the device is not there, no demonstration succeeded, or `start` has other layers.
+        InputError: if the device is not there, no demonstration succeeded, `start` has other layers, or the checkpoint
+            is of another training.
+        StageError: if a loss, an observation or a reward is no number; it is named.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda, but torch finds no CUDA device", fix="use --device cpu or auto")
     torch.set_num_threads(1)  # small layers: a second thread only takes time from the simulation
-    good = successes(episodes)
+    good, kept = successes(episodes), checkpoint.path_of(out)
     vec_env = BatchVecEnv(training_env)
     model = make_model(vec_env, recipe, *statistics(good), seed, device)
-    epochs = recipe.clone_epochs
-    clone(model.policy, good, epochs, recipe.discount, seed, lambda done: watch.cloning(done, epochs))
-    if start is not None:
-        load_actor(model.policy, start)
-    validate = _Validate(cell, validation_env, recipe.validation_episodes, model.policy)
-    cloned, networks = validate(), {"clone.onnx": export_onnx(model.policy)}
-    aggregated, curve = None, list[Progress]()
-    if teacher is not None and recipe.aggregate_rounds and not cloned.good_enough:
-        aggregated = aggregate(
-            model.policy, teacher, training_env, good, recipe, seed, cloned, validate, watch.aggregating
-        )
-        networks["aggregated.onnx"] = export_onnx(model.policy)
+    watch_gradients(model.policy)
+    validate = Validate(cell, validation_env, recipe.validation_episodes, model.policy)
+    made_from = _made_from(cell, recipe, seed, device, provenance, start)
+    resumed = checkpoint.read(kept, made_from) if resume and kept.exists() else None
+    if resumed is None:
+        begun = _begin(model, good, recipe, seed, validate, watch, start, teacher, training_env)
+        curve = list[Progress]()
+    else:
+        begun, curve = _taken_up(resumed, validate)
 
     def follow(progress: Progress) -> None:
         curve.append(progress)
         watch.improving(progress)
 
-    best = improve(model, recipe, aggregated or cloned, validate, follow)
+    def keep(state: checkpoint.State) -> None:
+        checkpoint.write(kept, made_from, state | _state(begun, curve, validate))
+
+    cloned, aggregated, networks = begun
+    best = improve(model, recipe, aggregated or cloned, validate, follow, keep, resumed)
     validations = {"clone": cloned, "aggregated": aggregated, "best": best}
     networks["policy.onnx"] = export_onnx(model.policy)
     with staged_dir(out) as part:
@@ -133,45 +142,71 @@ def train(
         simulated_s = training_env.simulated_s + validate.simulated_s
         description = _description(cell, training_env, recipe, seed, provenance, validations, simulated_s)
         write_json(part / "policy.json", description)
+    kept.unlink(missing_ok=True)
     return Training(cloned, aggregated, best, curve)
 
 
-class _Validate:
-    """Judges an actor on episodes that were never run before.
+class _Begun(NamedTuple):
+    """What was there before PPO: see `Training`; networks by file name."""
 
-    `seen` has the observations of the last ones, `simulated_s` how long all of them lasted, added up.
-    """
-
-    def __init__(self, cell: CellSpec, env_from: Callable[[int], BatchEnv], count: int, policy: Any) -> None:
-        self._cell, self._env_from, self._count, self._policy = cell, env_from, count, policy
-        self._next, self.seen, self.simulated_s = 0, list[np.ndarray](), 0.0
-
-    def __call__(self) -> Validation:
-        outcomes = self._fresh(self._count)
-        verdict = judge(self._cell, outcomes)
-        if not verdict.good_enough:
-            return verdict
-        return judge(self._cell, outcomes + self._fresh((CONFIRM - 1) * self._count))  # a first look may be luck
-
-    def _fresh(self, count: int) -> list[Outcome]:
-        env = self._env_from(self._next)
-        self._next += count + env.nsim
-        self.seen.clear()
-        outcomes = run_episodes(env, self._policy, count, self.seen)
-        self.simulated_s += env.simulated_s
-        return outcomes
+    cloned: Validation
+    aggregated: Validation | None
+    networks: dict[str, bytes]
 
 
-def run_episodes(env: BatchEnv, policy: Any, count: int, seen: list[np.ndarray]) -> list[Outcome]:
-    """Outcomes of the environment's first `count` episodes under the deterministic actor; `seen` gets what it saw."""
-    observation = env.reset()
-    first, outcomes = int(env.episode.min()), []
-    while len(outcomes) < count:
-        seen.append(observation.copy())
-        step = env.step(acted(policy, observation))
-        outcomes += [o for o in step.outcomes if o.episode < first + count]
-        observation = step.observation
-    return outcomes
+def _begin(
+    model: PPO,
+    good: list[Episode],
+    recipe: Recipe,
+    seed: int,
+    validate: Validate,
+    watch: Watch,
+    start: bytes | None,
+    teacher: Policy | None,
+    env: BatchEnv,
+) -> _Begun:
+    """Clone, and aggregate where there is a teacher and need of one."""
+    epochs = recipe.clone_epochs
+    clone(model.policy, good, epochs, recipe.discount, seed, lambda done: watch.cloning(done, epochs))
+    if start is not None:
+        load_actor(model.policy, start)
+    cloned, networks = validate(), {"clone.onnx": export_onnx(model.policy)}
+    if teacher is None or not recipe.aggregate_rounds or cloned.good_enough:
+        return _Begun(cloned, None, networks)
+    aggregated = aggregate(model.policy, teacher, env, good, recipe, seed, cloned, validate, watch.aggregating)
+    return _Begun(cloned, aggregated, networks | {"aggregated.onnx": export_onnx(model.policy)})
+
+
+def _made_from(
+    cell: CellSpec, recipe: Recipe, seed: int, device: str, provenance: dict[str, Any], start: bytes | None
+) -> dict[str, Any]:
+    """All that decides what a training does, by the names that a person knows it by."""
+    return {
+        "cell": cell.hash,
+        "recipe": json.loads(recipe.model_dump_json()),
+        "seed": seed,
+        "device": device,
+        "demonstrations": provenance,
+        "first policy": start and hashlib.sha256(start).hexdigest(),
+    }
+
+
+def _state(begun: _Begun, curve: list[Progress], validate: Validate) -> checkpoint.State:
+    arrays = {f"network/{name}": np.frombuffer(network, np.uint8) for name, network in begun.networks.items()}
+    arrays["seen"] = np.array(validate.seen)
+    validated = {"next": validate.next, "simulated_s": validate.simulated_s}
+    words = {"cloned": begun.cloned, "aggregated": begun.aggregated, "curve": curve, "validated": validated}
+    return checkpoint.State(arrays, words)
+
+
+def _taken_up(state: checkpoint.State, validate: Validate) -> tuple[_Begun, list[Progress]]:
+    """The inverse of `_state`; `validate` goes on where it was."""
+    networks = {name: array.tobytes() for name, array in state.under("network/").items()}
+    words = state.words
+    aggregated = words["aggregated"] and Validation(*words["aggregated"])
+    validate.seen[:] = state.arrays["seen"]
+    validate.next, validate.simulated_s = words["validated"]["next"], words["validated"]["simulated_s"]
+    return _Begun(Validation(*words["cloned"]), aggregated, networks), [Progress(*row) for row in words["curve"]]
 
 
 def some_of(demonstrated: list[np.ndarray], visited: list[np.ndarray], seed: int) -> np.ndarray:
@@ -179,33 +214,6 @@ def some_of(demonstrated: list[np.ndarray], visited: list[np.ndarray], seed: int
     rng = np.random.default_rng(seed)
     both = (np.concatenate(rows) for rows in (demonstrated, visited))
     return np.concatenate([rows[rng.permutation(len(rows))[: PARITY // 2]] for rows in both])
-
-
-def judge(cell: CellSpec, outcomes: list[Outcome]) -> Validation:
-    """Rank an actor: success first, then how far its quantiles stay below the limits.
-
-    The score takes a standard error off the success rate, so that a few lucky episodes do not outrank many good ones.
-    Good enough means a sixth of the failures that the cell allows, a twentieth of the limits of quantiles in hand and a
-    third of what else may happen, so that a qualification on other episodes is likely to confirm it.
-    """
-    (success, *others), n = limits_of(cell), len(outcomes)
-    count = sum(o.success for o in outcomes)
-    likely = (count + 1) / (n + 2)
-    quantiles, rates = ([limit for limit in others if limit.is_rate == is_rate] for is_rate in (False, True))
-    use = [_quantile([limit.of(o) for o in outcomes], limit.rate) / limit.limit for limit in quantiles]
-    excess = sum(max(0.0, share - 0.95) for share in use)
-    broken = [float(np.mean([not limit.kept(o) for o in outcomes])) for limit in rates]
-    good = (
-        n - count <= n * (1.0 - success.rate) / 6
-        and excess == 0.0
-        and all(share <= limit.limit / 3 for share, limit in zip(broken, rates))
-    )
-    score = likely - np.sqrt(likely * (1.0 - likely) / n) - 0.2 * min(excess, 1.0) - sum(broken)
-    return Validation(count / n, float(score), good)
-
-
-def _quantile(values: list[float], q: float) -> float:
-    return float(np.sort(values)[int(np.ceil(q * len(values))) - 1])
 
 
 def _write_curve(curve: list[Progress], path: Path) -> None:

@@ -8,6 +8,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.env.spaces import action_space, observation_space
+from robot_rlaas.learn.finite import check_step
 
 
 class BatchVecEnv(VecEnv):
@@ -16,6 +17,7 @@ class BatchVecEnv(VecEnv):
     Attributes:
         on_outcome: hears of every episode that ends.
         term_sums: the reward's named terms, summed over rows and steps until somebody clears them.
+        taken: (n, horizon, action_size) the actions of the present episodes, from their starts: see `BatchEnv.rejoin`.
     """
 
     render_mode = None
@@ -24,7 +26,8 @@ class BatchVecEnv(VecEnv):
         self.env = env
         self.on_outcome: Callable[[Outcome], object] = lambda outcome: None
         super().__init__(env.nsim, observation_space(env.contract, {}), action_space(env.contract))
-        self._action = np.zeros((env.nsim, env.contract.action_size))
+        self._action = np.zeros((env.nsim, env.contract.action_size), dtype=np.float32)
+        self.taken = np.zeros((env.nsim, env.cell.horizon, env.contract.action_size), dtype=np.float32)
         self.term_sums: dict[str, float] = {}
 
     def reset(self) -> np.ndarray:
@@ -36,8 +39,15 @@ class BatchVecEnv(VecEnv):
         self._action = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Step, in SB3's shape: infos carry the final observation and SB3's own episode record."""
+        """Step, in SB3's shape: infos carry the final observation and SB3's own episode record.
+
+        Raises:
+            NotFinite: if something of it is no number.
+        """
+        self.taken[np.arange(self.num_envs), self.env.steps] = self._action
+        episode = self.env.episode.copy()
         step = self.env.step(self._action)
+        check_step(self.env, step, episode)
         for name, values in step.terms.items():
             self.term_sums[name] = self.term_sums.get(name, 0.0) + float(values.sum())
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
