@@ -11,6 +11,7 @@ from launch.substitutions import LaunchConfiguration
 from launch import LaunchContext, LaunchDescription
 from robot_rlaas.bundle import Trust, load_bundle
 from robot_rlaas.bundle.trust import trusted_keys
+from robot_rlaas.cell.hardware import Line
 from robot_rlaas.deploy.plan import Process, plan
 from robot_rlaas.deploy.ui import LOOPBACK, PORT, ui_at
 
@@ -24,6 +25,9 @@ ARGUMENTS = {
     "seed": ("0", "which parts the virtual arm is given"),
     "domain": ("enforce", "tell: do not slow and hold an arm whose policy sees what it was not qualified on"),
     "perception": ("", "a perception file: how the camera of a real arm sees where the plate is"),
+    "port": ("", "of a real arm that LeRobot drives, such as an SO-101; empty: as the hardware profile says"),
+    "robot_id": ("", "LeRobot's name of that arm, whose calibration it takes; empty: as the hardware profile says"),
+    "log_mb": ("", "megabytes after which the log goes on in a new file, log_0001.mcap and so on; empty: one file"),
     "ui": ("false", "true: a page in the browser that shows the arm and stops it"),
     "ui_port": (str(PORT), "of that page"),
     "ui_host": (LOOPBACK, "of that page; for other machines, with a token"),
@@ -53,6 +57,8 @@ def processes(context: LaunchContext) -> list[LogInfo | ExecuteProcess]:
         domain=given["domain"],
         ui=ui_at(given["ui_host"], int(given["ui_port"])) if _true(given["ui"]) else None,
         perception=Path(given["perception"]) if given["perception"] else None,
+        line=Line(given["port"], given["robot_id"]),
+        log_mb=float(given["log_mb"]) if given["log_mb"] else None,
     )
     return [
         LogInfo(msg=f"bundle {bundle.manifest['name']}: {bundle.origin}"),

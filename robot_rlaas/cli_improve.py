@@ -13,7 +13,7 @@ def improve_command(commands) -> None:
     add_cell(parser)
     add_path(parser, "--policy", "the policy directory to begin with")
     parser.add_argument("--rounds", type=count, default=3, help="at most (default: 3)")
-    budget = "control periods simulated for learning, at most, over all rounds (default: the recipe's, each round)"
+    budget = "control periods simulated for learning over all rounds (default: the recipe's, each round)"
     parser.add_argument("--budget-steps", type=count, metavar="N", help=budget)
     begun = "of a training's episodes that begin where the policy is likely to fail; 0 is plain PPO (default: 0.5)"
     parser.add_argument("--share", type=share, default=0.5, help=begun)

@@ -12,13 +12,12 @@ import numpy as np
 from robot_rlaas.bundle import Bundle, Trust, load_bundle
 from robot_rlaas.bundle.contents import is_bundle
 from robot_rlaas.cell.errors import InputError, StageError
-from robot_rlaas.cell.kinds import insertion_only
+from robot_rlaas.cell.kinds import deployable, insertion_only
 from robot_rlaas.cell.limits import further_limits
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy.run import Deployment, deploy
 from robot_rlaas.env.batch import Outcome
-from robot_rlaas.env.insertion.task import STAGES
 from robot_rlaas.files import write_json
 from robot_rlaas.pipeline import Cell, Result, Watch
 from robot_rlaas.policies import Loaded, load
@@ -28,7 +27,8 @@ from robot_rlaas.qualify.failures import clusters
 from robot_rlaas.qualify.fresh import Freshness, learned_from
 from robot_rlaas.qualify.report import CostMeter, PolicyIdentity, build_report
 from robot_rlaas.qualify.statistics import Verdict
-from robot_rlaas.qualify.trials import START_AXES, Trial
+from robot_rlaas.qualify.trials import Trial, start_axes
+from robot_rlaas.qualify.words import words_of
 
 MOST = 1_000_000  # attempts that anybody would think of
 MADE = re.compile(r"attempt (\d+) of ")  # how the line of an attempt begins
@@ -87,7 +87,7 @@ def qualify_on_arm(
         if real and folder.exists():
             raise InputError("there are attempts of a real arm already", file=folder, fix="name another --out")
     cell = Cell.load(reference)
-    insertion_only(cell.spec)
+    (insertion_only if real else deployable)(cell.spec)  # a person is asked whether a part was inserted
     content, loaded = _load(bundle, cell.spec, trust)
     seeds = Seeds(0 if real else (seed + key_of(loaded.sha256)[0]) % 2**31, Space.DEPLOY)
     operator = _Operator(confirm if real else None, attempts, folder / "operator.json", watch)
@@ -113,7 +113,7 @@ def qualify_on_arm(
         raise InputError(f"{len(deployed.attempts)} attempts were made, not {attempts}", file=folder)
     word = operator.word([bool(attempt["success"]) for attempt in deployed.attempts])
     outcomes = corrected([outcome_of(cell.spec, i, a) for i, a in enumerate(deployed.attempts)], word, cell.spec)
-    plan, unknown = Plan(attempts, sequential=False), np.full(len(START_AXES), np.nan)
+    plan, unknown = Plan(attempts, sequential=False), np.full(len(start_axes(cell.spec)), np.nan)
     judgement = judge(cell.spec, (Trial(outcome, unknown) for outcome in outcomes), plan)
     failures = clusters(cell.spec, judgement.trials, _kinds(outcomes, word) if real else None)
     identity = PolicyIdentity(loaded.name, loaded.sha256, "bundle on the arm" if real else f"bundle on {plant}")
@@ -140,7 +140,8 @@ def least_attempts(cell: CellSpec) -> int | None:
 def outcome_of(cell: CellSpec, number: int, attempt: dict[str, Any]) -> Outcome:
     """An attempt of deployment.json as an episode. A real arm tells neither stage nor keep-out nor what was touched."""
     success, time_s = bool(attempt["success"]), attempt["cycle_time_s"]
-    done, stuck = STAGES.index("done"), STAGES.index("insert")
+    stages = words_of(cell).stages
+    done, stuck = len(stages) - 1, len(stages) - 2
     told = attempt.get("figures", {})
     return Outcome(
         episode=number,
@@ -151,7 +152,7 @@ def outcome_of(cell: CellSpec, number: int, attempt: dict[str, Any]) -> Outcome:
         stage=done if success else min(attempt.get("stage", 0), stuck),
         steps=round((time_s if success else cell.task.timeout_s) / cell.period_s),
         reward=float("nan"),
-        stage_s=(*(float("inf"),) * (len(STAGES) - 2), time_s if success else float("inf")),
+        stage_s=(*(float("inf"),) * stuck, time_s if success else float("inf")),
         peak_at_s=float("nan"),
         figures={limit.figure: told.get(limit.figure, 0.0) for limit in further_limits(cell)},
     )
@@ -159,15 +160,13 @@ def outcome_of(cell: CellSpec, number: int, attempt: dict[str, Any]) -> Outcome:
 
 def corrected(outcomes: Sequence[Outcome], word: Word | None, cell: CellSpec) -> list[Outcome]:
     """The outcomes as the operator saw them. What was inserted unnoticed counts as inserted at the timeout."""
-    result, timeout_s = list(outcomes), cell.task.timeout_s
+    result, timeout_s, stages = list(outcomes), cell.task.timeout_s, words_of(cell).stages
     for i in word.failed if word else ():
-        never = (float("inf"),) * (len(STAGES) - 1)
-        result[i] = result[i]._replace(
-            success=False, cycle_time_s=float("inf"), stage=STAGES.index("insert"), stage_s=never
-        )
+        never = (float("inf"),) * (len(stages) - 1)
+        result[i] = result[i]._replace(success=False, cycle_time_s=float("inf"), stage=len(stages) - 2, stage_s=never)
     for i in word.inserted if word else ():
         late = (*result[i].stage_s[:-1], timeout_s)
-        result[i] = result[i]._replace(success=True, cycle_time_s=timeout_s, stage=STAGES.index("done"), stage_s=late)
+        result[i] = result[i]._replace(success=True, cycle_time_s=timeout_s, stage=len(stages) - 1, stage_s=late)
     return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from robot_rlaas.bundle.keys import PrivateKey, make_pair, read_private
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv
-from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.env.tasks import contract_of
 from robot_rlaas.sim.backend import Physics
 
 
@@ -19,7 +19,7 @@ def policy_directory(folder: Path, cell: CellSpec, network: bytes, **changes: An
     (folder / "policy.onnx").write_bytes(network)
     description = {
         "format": 1,
-        "contract": insertion.contract(cell).to_json(),
+        "contract": contract_of(cell).to_json(),
         "cell": cell.model_dump(mode="json"),
         "cell_hash": cell.hash,
         "seed": 0,

@@ -17,7 +17,7 @@ from robot_rlaas.bundle.parity import ALLOWED, PARITY, check_parity
 from robot_rlaas.bundle.signature import sign
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.kinds import insertion_only
+from robot_rlaas.cell.kinds import deployable
 from robot_rlaas.cell.spec import CellSpec
 
 LICENSE = "SPDX-License-Identifier: Apache-2.0\n"
@@ -90,7 +90,7 @@ def _cell_and_contract(file: Path, description: dict[str, Any]) -> tuple[CellSpe
         raise InputError(f"not the description of a policy: {error}", file=file, fix=again) from error
     if claimed != cell.hash:
         raise InputError(f"cell_hash {claimed!r} is not that of the cell in it, {cell.hash}", file=file, fix=again)
-    insertion_only(cell)
+    deployable(cell)
     return cell, contract
 
 

@@ -85,6 +85,11 @@ class Contract(NamedTuple):
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
 
+def components(side: tuple[Feature, ...]) -> list[str]:
+    """What the components of a vector of these features are called, in its order: "feature.axis"."""
+    return [f"{feature.name}.{axis}" for feature in side for axis in feature.axes]
+
+
 def _feature(content: dict[str, Any]) -> Feature:
     return Feature(**{**content, "axes": tuple(content["axes"])})
 

@@ -5,6 +5,7 @@ Lengths are in mm. A fixture's frame has its z upwards; its origin is the middle
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt
 
 from robot_rlaas.cell.calibration import NonNegative
@@ -90,6 +91,12 @@ class Door(Spec):
     slide_s: PositiveFloat
     period_s: PositiveFloat
     open_share: Fraction
+
+    @property
+    def box_m(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two corners (3,) of the zone."""
+        center, half = np.array(self.center_mm) / 1000, np.array(self.size_mm) / 2000
+        return center - half, center + half
 
 
 Fixture = Annotated[Tray | Kit | Vise | Door, Field(discriminator="kind")]

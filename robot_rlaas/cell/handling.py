@@ -175,6 +175,11 @@ class HandlingTask(Spec):
         return [fixture.name for fixture in self.fixtures if not isinstance(fixture, Door)]
 
     @property
+    def moving(self) -> tuple[Vise | Door, ...]:
+        """The fixtures that move, in the order in which whoever moves them is told their openings."""
+        return tuple(fixture for fixture in self.fixtures if isinstance(fixture, Vise | Door))
+
+    @property
     def watched(self) -> int:
         """How many poses a camera follows: one per part."""
         return len(self.parts)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
 from robot_rlaas.assets import data_dir, find
@@ -79,6 +80,38 @@ class Line(NamedTuple):
 AS_THE_PROFILE_SAYS = Line()
 
 
+class Gripper(Spec):
+    """The joint of a gripper as its controller is told it and the joint states tell it, in rad or m.
+
+    `command` takes std_msgs/Float64MultiArray with its position alone. `aperture_mm` is the gap between the pads at
+    equal steps of the joint, from closed to open.
+    """
+
+    joint: str
+    closed: FiniteFloat
+    open: FiniteFloat
+    aperture_mm: Annotated[tuple[NonNegative, ...], Field(min_length=2)]
+    command: str = "/gripper_position_controller/commands"
+
+    def position(self, share: float) -> float:
+        """Of the joint, at a share of its way from closed, 0, to open, 1."""
+        return self.closed + share * (self.open - self.closed)
+
+    def share(self, position: float) -> float:
+        """The inverse."""
+        return (position - self.closed) / (self.open - self.closed)
+
+    def aperture_m(self, position: float) -> float:
+        """Between the pads, m."""
+        return float(np.interp(self.share(position), np.linspace(0, 1, len(self.aperture_mm)), self.aperture_mm)) / 1000
+
+    @model_validator(mode="after")
+    def _opens(self) -> "Gripper":
+        if self.closed == self.open:
+            raise ValueError(f"it is at {self.open:g} both closed and open")
+        return self
+
+
 class HardwareProfile(Spec):
     """One kind of physical arm: names, limits (datasheet), topics and rates."""
 
@@ -95,6 +128,7 @@ class HardwareProfile(Spec):
     drive_gain_Nm_A: tuple[PositiveFloat, ...] | None = None  # joint torque per motor current
     controller: Literal["forward_command_controller", "joint_trajectory_controller"] = "forward_command_controller"
     topics: Topics = Topics()
+    gripper: Gripper | None = None
     driver: Driver | None = None  # None: the arm's own is running when it is needed
     state_rate_hz: PositiveFloat
     command_rate_hz: PositiveFloat
@@ -103,6 +137,18 @@ class HardwareProfile(Spec):
     def command_type(self) -> str:
         """The message type that the controller is sent."""
         return COMMANDS[self.controller][1]
+
+    @property
+    def moved_gripper(self) -> Gripper:
+        """The gripper, for whoever has to move one.
+
+        Raises:
+            InputError: if the profile names none.
+        """
+        if self.gripper is None:
+            text = f"the hardware profile of this {self.arm} names no gripper, and a handling cell needs one"
+            raise InputError(text, fix="give it a section `gripper:`, as hardware/ur5e.yaml has one")
+        return self.gripper
 
     def ordered(self, joints: Sequence[str]) -> "HardwareProfile":
         """The same with its joints in another order."""

@@ -1,12 +1,15 @@
 """What not all kinds of cells can do."""
 
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.handling import HandlingTask
+from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.insertion import InsertionTask
 from robot_rlaas.cell.spec import CellSpec
 
 
 def insertion_only(cell: CellSpec) -> None:
-    """For what only insertion cells can do so far: bundles, deployment, calibration. They need the plate's pose.
+    """For what only insertion cells can do so far: demonstrations on an arm, and calibration. They need the plate's
+    pose.
 
     Raises:
         InputError: if its task is of another kind, or nobody observes its plate.
@@ -15,11 +18,23 @@ def insertion_only(cell: CellSpec) -> None:
         _observed(cell)
         return
     raise InputError(
-        f"the cell '{cell.name}' is a {cell.task.kind} cell: so far only insertion cells go onto an arm, into a bundle "
-        "or into a calibration",
+        f"the cell '{cell.name}' is a {cell.task.kind} cell: so far only insertion cells are demonstrated on an arm or "
+        "calibrated",
         key="task.kind",
-        fix="check, show, demonstrate, train and qualify it; 'rlaas run' takes --until qualify",
+        fix="demonstrate it in simulation, train, qualify and deploy it; 'rlaas run' takes --until deploy",
     )
+
+
+def deployable(cell: CellSpec) -> None:
+    """For a bundle and for what it does on an arm: somebody observes what it is about, and something grips it.
+
+    Raises:
+        InputError: if nobody observes an insertion cell's plate, or a handling cell's arm has no gripper to be told.
+    """
+    if not isinstance(cell.task, HandlingTask):
+        _observed(cell)
+    else:
+        _ = load_hardware(cell.robot.hardware).moved_gripper
 
 
 def _observed(cell: CellSpec) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-REJECTIONS = ("not_finite", "shape", "names", "stale", "future", "out_of_order", "jump", "not_ready")
+REJECTIONS = ("not_finite", "shape", "names", "stale", "future", "out_of_order", "jump", "not_ready", "grip")
 OPERATOR = "operator"  # the cause of a stop that somebody wanted
 LATE = ("joint_states_quiet", "wrench_quiet")  # holds of a machine that is too busy, not of a bad policy
 

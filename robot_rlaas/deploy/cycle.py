@@ -13,23 +13,22 @@ import numpy as np
 from robot_rlaas.bundle import Bundle
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ToolController, ToolState
-from robot_rlaas.control.kinematics import Pose, SerialChain
-from robot_rlaas.control.safety import Envelope, keeps_zones
+from robot_rlaas.control.kinematics import SerialChain
+from robot_rlaas.control.safety import Envelope
+from robot_rlaas.deploy.handling import Handling
+from robot_rlaas.deploy.job import AfterStop, Insertion, Job, Sensed
+from robot_rlaas.deploy.joint_path import JointPath, path_to
 from robot_rlaas.env.gauges import Gauges, Reading
-from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.env.tasks import contract_of
 
-HOME_SPEED_RAD_S = 0.8
-HOME_ACCELERATION_RAD_S2 = 2.0
 AT_HOME_RAD = 0.01
 SETTLE_S = 0.4  # at home, before the wrench is zeroed
 TARE_S = 0.3
-OVER_DEPTH_M = 0.0015  # how much deeper than asked, since nobody sees how the part sits in the hand
-LIFT_IN_HOLE, LIFT_ABOVE = 0.2, 0.5  # of a full action step
 RELIEF = 0.15  # of the sideways lead, per period of a lift
 NO_ROTATION = np.eye(3)[None]
-SLOWER = 1.25  # from one try to the next
 
 
 class Phase(StrEnum):
@@ -41,22 +40,6 @@ class Phase(StrEnum):
     TARE = "zeroing the wrench"
     RUN = "running the policy"
     FINISHED = "finished"
-
-
-class Sensed(NamedTuple):
-    """What was sensed in one control period.
-
-    Attributes:
-        time_s: stamp of the joint angles.
-        q_rad: (k,) in the chain's order.
-        wrench: (6,) N and N m, the mean over the period: what the environment does to the wrist, in the wrist's frame.
-        plate: the hole's frame as observed, one row; None until this part's pose has come.
-    """
-
-    time_s: float
-    q_rad: np.ndarray
-    wrench: np.ndarray
-    plate: Pose | None
 
 
 class Acted(NamedTuple):
@@ -96,7 +79,6 @@ class Cycle:
         results: of the attempts that were brought to an end.
         observation: (1, observation_size) what was seen last, at home or in an attempt.
         acted: what the policy saw and did in the period that begins now; None where it was not asked.
-        stage: the furthest of the attempt, as measured; an index into `insertion.STAGES`.
         peak_N: the largest wrist force of the attempt.
     """
 
@@ -113,27 +95,30 @@ class Cycle:
         self.cell, self.phase, self.results = cell, Phase.WAIT, list[Result]()
         self._policy, self._attempts, self._next_part = policy, attempts, next_part
         self._may = may
-        self._contract = insertion.contract(cell)
-        self._controller = ToolController(chain, cell.control, envelope, 1)
+        self._job = job_of(cell, chain, envelope)
+        self._contract = self._job.contract
+        self._controller = ToolController(chain, cell.control, envelope, 1, self._job.upright)
         self._home = np.deg2rad(np.array(cell.robot.home_deg))
         self._target: np.ndarray | None = None
-        self._steps, self._touch = 0, insertion.untouched(1)
-        self._attempted = False
-        self._since_s = 0.0
+        self._steps, self._attempted, self._interrupted = 0, False, False
+        self._since_s, self._now_s = 0.0, 0.0
+        self._way: list[np.ndarray] = []  # joint angles to pass on the way home
         self._path: JointPath | None = None
         self._tare: deque[np.ndarray] = deque(maxlen=round(TARE_S / cell.period_s))
         self._zero, self._action = np.zeros(6), np.zeros((1, self._contract.action_size))
         self.observation = np.zeros((1, self._contract.observation_size), np.float32)
         self.acted: Acted | None = None
-        self.stage, self.peak_N = 0, 0.0
+        self.peak_N = 0.0
         self._gauges = Gauges(cell, chain, envelope, 1)
 
     def step(self, sensed: Sensed) -> np.ndarray:
         """The joint target (k,) for the period that begins now."""
         held, self.acted = self._target, None
+        self._job.sense(sensed)
         if held is None:
-            self._controller.reset(sensed.q_rad[None])
+            self._begin_again(sensed)
             held = sensed.q_rad
+        self._now_s = sensed.time_s
         tool = self._controller.state(sensed.q_rad[None])
         target = {
             Phase.WAIT: self._wait,
@@ -152,6 +137,21 @@ class Cycle:
         return self._target
 
     @property
+    def stage(self) -> int:
+        """The furthest of the attempt, as measured; an index into the task's stages."""
+        return self._job.stage
+
+    @property
+    def grip(self) -> float | None:
+        """How far the gripper is to be open, from 0 to 1; None where nothing is told to it."""
+        return self._job.grip
+
+    @property
+    def machines(self) -> np.ndarray | None:
+        """(moving fixtures,) where vises are to go, from 0, closed, to 1, open; None where there is none."""
+        return self._job.machines
+
+    @property
     def finished(self) -> bool:
         """All attempts were made and the arm is home."""
         return self.phase is Phase.FINISHED
@@ -163,8 +163,7 @@ class Cycle:
 
     def rehearse(self, steps: int = 50) -> None:
         """Go through the motions at home, so that everything is loaded before it counts. Spoils this cycle."""
-        plate = insertion.task_frame(self.cell, np.zeros((1, 2)), np.zeros(1))
-        sensed = Sensed(0.0, self._home, np.zeros(6), plate)
+        sensed = self._job.rehearsal()
         self._controller.reset(self._home[None])
         for _ in range(steps):
             tool = self._controller.state(self._home[None])
@@ -172,8 +171,12 @@ class Cycle:
             self._lift(sensed, tool)
 
     def stop(self) -> None:
-        """Leave off; `step` begins again with a lift, from wherever the arm stands then."""
-        if not self.finished:
+        """Leave off; `step` begins again from wherever the arm stands then: with a lift, or in the attempt."""
+        after = self._job.after_stop() if self.phase is Phase.RUN else AfterStop.ANEW
+        self._interrupted |= after is AfterStop.ON
+        if after is AfterStop.FAILED:
+            self._end(False, self._now_s)
+        if after is not AfterStop.ON and not self.finished:
             self._enter(Phase.WAIT, 0.0)
         self._target = self.acted = None
 
@@ -183,35 +186,48 @@ class Cycle:
             self._attempted = True
             self._enter(Phase.LIFT, 0.0)
 
+    def _begin_again(self, sensed: Sensed) -> None:
+        """From where the arm stands. The time that it stood for is not the attempt's."""
+        self._controller.reset(sensed.q_rad[None])
+        if self._interrupted:
+            self._since_s += sensed.time_s - self._now_s
+            self._interrupted = False
+
     def _enter(self, phase: Phase, time_s: float) -> None:
         self.phase, self._since_s = phase, time_s
 
     def _wait(self, sensed: Sensed, tool: ToolState) -> None:
-        if sensed.plate is not None:
+        if self._job.knows(sensed):
             self._enter(Phase.LIFT, sensed.time_s)
 
     def _lift(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
-        """Straight up until the tip is at the height where attempts start; sideways pressure is let go of."""
-        assert sensed.plate is not None
+        """Straight up until nothing is in the way home; sideways pressure is let go of."""
         if self._attempted and not self._may(Phase.LIFT):
             return None
-        height_m = tool.measured.p[0, 2] - sensed.plate.p[0, 2]
-        if height_m > 0.9 * self.cell.task.start_height_mm / 1000:
+        speed = self._job.lift(sensed, tool)
+        if not speed:
             self._enter(Phase.HOME, sensed.time_s)
-            self._path = path_home(self._controller, self._home)
+            self._way, self._path = self._job.way_home(sensed.q_rad), None
             return None
         step_m, step_rad = self.cell.control.step_mm / 1000, np.deg2rad(self.cell.control.step_deg)
         relief_m, relief_rad = -RELIEF * tool.lead[:, :2], -RELIEF * tool.lead[:, 5:]
-        speed = LIFT_ABOVE if height_m > 0.003 else LIFT_IN_HOLE
         action = np.concatenate([relief_m / step_m, [[speed]], relief_rad / step_rad], axis=1)
         return self._controller.command(action, tool, NO_ROTATION).target_rad[0]
 
     def _go_home(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
-        assert self._path is not None
+        """By all points of the way, one path after another; each begins when nothing will be in its way."""
+        if self._path is None:
+            path = path_to(self._controller, self._way[0])
+            if not self._job.free(path.targets):
+                return None
+            self._path = path
         target = self._path.next()
         if target is not None:
             return target
-        self._controller.reset(self._home[None])
+        there, self._path = self._way.pop(0), None
+        self._controller.reset(there[None])
+        if self._way:
+            return there
         if self._attempted and len(self.results) == self._attempts:
             self._next_part()
             self._enter(Phase.FINISHED, sensed.time_s)
@@ -221,6 +237,7 @@ class Cycle:
             self._enter(Phase.WAIT, sensed.time_s)
         else:
             self._tare.clear()
+            self._job.begin()
             self._enter(Phase.TARE, sensed.time_s)
         return self._home
 
@@ -234,8 +251,8 @@ class Cycle:
         if not self.ready:
             return
         self._zero = np.mean(self._tare, axis=0)
-        self._action, self.peak_N, self._steps, self.stage = np.zeros_like(self._action), 0.0, 0, 0
-        self._touch = insertion.untouched(1)
+        self._action, self.peak_N, self._steps = np.zeros_like(self._action), 0.0, 0
+        self._job.begin()
         self._see(sensed, tool)
         if self._may(Phase.RUN):
             self._gauges.begin(np.arange(1), _reading(0.0, sensed, tool))
@@ -243,74 +260,41 @@ class Cycle:
             self._enter(Phase.RUN, sensed.time_s + self.cell.period_s)
 
     def _run(self, sensed: Sensed, tool: ToolState) -> np.ndarray | None:
-        assert sensed.plate is not None
         wrench = (sensed.wrench - self._zero)[None]
         force_N = float(np.linalg.norm(wrench[0, :3]))
         self.peak_N = max(self.peak_N, force_N)
         self._gauges.read(np.arange(1), _reading(force_N, sensed, tool))
+        self._see(sensed, tool)
         elapsed_s = sensed.time_s - self._since_s
-        at = insertion.progress(self.cell, sensed.plate, tool.measured.p)
-        self.stage = max(self.stage, int(at.stage[0]))
-        done = bool(at.depth_m[0] >= self.cell.task.depth_mm / 1000 + OVER_DEPTH_M)
-        if done or elapsed_s > self.cell.task.timeout_s:
-            figures = {limit.figure: self._gauges.of(0)[limit.figure] for limit in self._gauges.limits if limit.on_arm}
-            self.results.append(Result(done, elapsed_s if done else None, self.peak_N, figures))
-            self._attempted = True
+        if self._job.done or elapsed_s > self.cell.task.timeout_s:
+            self._end(self._job.done, elapsed_s)
             self._enter(Phase.LIFT, sensed.time_s)
             return self._lift(sensed, tool)
-        self._see(sensed, tool)
         self._steps += 1
         action = self._policy.act(self.observation)
         self._action = np.clip(np.nan_to_num(action), -1.0, 1.0)
+        self._job.act(self._action)
         self.acted = Acted(self.observation[0], self._action[0])
-        return self._controller.command(action, tool, sensed.plate.R).target_rad[0]
+        return self._controller.command(action, tool, self._job.R).target_rad[0]
+
+    def _end(self, done: bool, elapsed_s: float) -> None:
+        """The attempt is over."""
+        figures = {limit.figure: self._gauges.of(0)[limit.figure] for limit in self._gauges.limits if limit.on_arm}
+        self.results.append(Result(done, elapsed_s if done else None, self.peak_N, figures))
+        self._attempted = True
 
     def _see(self, sensed: Sensed, tool: ToolState) -> None:
-        assert sensed.plate is not None
         wrench = (sensed.wrench - self._zero)[None]
-        seen = (sensed.plate, tool, wrench, self._action, np.array([self._steps]), self._touch)
-        features, self._touch = insertion.observe(self.cell, *seen)
-        self.observation = self._contract.pack(features)
-
-
-class JointPath:
-    """A straight line in joint space in minimum-jerk time, from rest to rest, as targets one period apart."""
-
-    def __init__(self, start: np.ndarray, end: np.ndarray, period_s: float, slower: float = 1.0) -> None:
-        distance = float(np.abs(end - start).max())
-        seconds = max(1.875 * distance / HOME_SPEED_RAD_S, np.sqrt(5.774 * distance / HOME_ACCELERATION_RAD_S2))
-        self._start, self._end = start, end
-        self._count, self._index = max(1, int(np.ceil(slower * seconds / period_s))), 0
-
-    def next(self) -> np.ndarray | None:
-        """The next target, or None after the last one."""
-        self._index += 1
-        if self._index > self._count:
-            return None
-        return self._at(self._index / self._count)
-
-    @property
-    def targets(self) -> np.ndarray:
-        """(N, k) all of them, the start first."""
-        return np.array([self._at(i / self._count) for i in range(self._count + 1)])
-
-    def _at(self, s: float) -> np.ndarray:
-        return self._start + (self._end - self._start) * (10 * s**3 - 15 * s**4 + 6 * s**5)
-
-
-def path_home(controller: ToolController, home_rad: np.ndarray) -> JointPath:
-    """From the last target home, so slowly that the safety filter has nothing to slow down in any speed zone."""
-    chain, envelope, period_s, slower = controller.chain, controller.envelope, controller.period_s, 1.0
-    while True:
-        path = JointPath(controller.targets[2, 0], home_rad, period_s, slower)
-        targets = path.targets
-        if not len(envelope.zone_speed_m_s) or keeps_zones(chain, envelope, period_s, targets[:-1], targets[1:]).all():
-            return path
-        slower *= SLOWER
+        self.observation = self._contract.pack(self._job.look(sensed, tool, wrench, self._action, self._steps))
 
 
 def _reading(force_N: float, sensed: Sensed, tool: ToolState) -> Reading:
     return Reading(np.array([[force_N]]), np.zeros(1), sensed.q_rad[None], tool.measured)
+
+
+def job_of(cell: CellSpec, chain: SerialChain, envelope: Envelope) -> Job:
+    """What the cell's kind of task asks of an arm."""
+    return Handling(cell, chain, envelope) if isinstance(cell.task, HandlingTask) else Insertion(cell)
 
 
 def cycle_of(
@@ -324,7 +308,7 @@ def cycle_of(
     Raises:
         InputError: if the bundle's contract is not what this version's task means by its cell.
     """
-    if bundle.contract != insertion.contract(bundle.cell):
+    if bundle.contract != contract_of(bundle.cell):
         raise InputError(
             "the bundle's contract is not that of its task in this version of robot_rlaas",
             file=bundle.path / "contract.json",

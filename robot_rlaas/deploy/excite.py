@@ -75,6 +75,7 @@ def record_press(
 
     The other arguments, what is returned and what is raised are as of `record_excitation`.
     """
+    _ = station.profile.topics.felt
     envelope = station.envelope._replace(force_N=min(station.envelope.force_N, HARD * gentle.force_N))
     own = {
         "joints": list(station.chain.joints),
@@ -104,6 +105,9 @@ def _record(
     if domain_id is None and arm == "virtual":
         domain_id = random.SystemRandom().randint(1, 100)
     work, profile = out.with_suffix(""), station.profile
+    if profile.topics.wrench is None:
+        stops = "the torque of a joint" if profile.torque_limit_Nm else "where the joints are"
+        on_event(f"the {profile.arm} measures no wrench: no force at its wrist stops it, only {stops}")
     for old in (out, work / "log.mcap", work / "supervisor.json"):
         old.unlink(missing_ok=True)
     params = own | {

@@ -17,7 +17,8 @@ from robot_rlaas.control.controller import ToolController
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.rotation import rotate
 from robot_rlaas.control.safety import Envelope
-from robot_rlaas.deploy.cycle import Sensed, path_home
+from robot_rlaas.deploy.cycle import Sensed
+from robot_rlaas.deploy.joint_path import path_to
 from robot_rlaas.deploy.spots import Spot, clear_m, face_m, spots
 
 FORCE_N, DEPTH_MM = (5.0, 20.0), (1.0, 10.0)  # what may be asked for
@@ -218,7 +219,7 @@ class Press:
         if z < clear_m(self._cell):
             yield from self._go([x, y, clear_m(self._cell)], LIFT_M_S)
         if home:
-            path = path_home(self._controller, self.start_rad)
+            path = path_to(self._controller, self.start_rad)
             while (target := path.next()) is not None:
                 yield target
         for _ in range(self._periods(SETTLE_S)):  # targets that cease in motion are a fault

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.hardware import HardwareProfile
+from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy import names
 
 LOG = "log.mcap"
@@ -18,18 +20,26 @@ def later_parts(file: Path) -> list[Path]:
     return sorted(file.parent.glob(f"{file.stem}_[0-9]*{file.suffix}"))
 
 
-def topics_of(profile: HardwareProfile) -> dict[str, dict[str, str]]:
+def topics_of(profile: HardwareProfile, cell: CellSpec) -> dict[str, dict[str, str]]:
     """The topics to record: type, and quality of service as of `recorder_node.QOS`."""
-    topics = profile.topics
+    topics, handling = profile.topics, cell.task if isinstance(cell.task, HandlingTask) else None
     sensors = {topics.joint_states: "sensor_msgs/msg/JointState"}
     if topics.wrench is not None:
         sensors[topics.wrench] = "geometry_msgs/msg/WrenchStamped"
+    if handling:
+        sensors[names.MACHINES] = "sensor_msgs/msg/JointState"
+        sensors |= {f"{names.PART}/{part.name}": "geometry_msgs/msg/PoseStamped" for part in handling.parts}
     reliable = {
         topics.command: profile.command_type,
         names.TARGET: "trajectory_msgs/msg/JointTrajectory",
         names.OBSERVATION: "std_msgs/msg/String",
         names.EVENTS: "std_msgs/msg/String",
     }
+    if handling:
+        reliable[names.GRIP] = "trajectory_msgs/msg/JointTrajectory"
+        if profile.gripper is not None:
+            reliable[profile.gripper.command] = "std_msgs/msg/Float64MultiArray"
+        reliable[names.MACHINES_TOLD] = "sensor_msgs/msg/JointState"
     latched = {
         names.PLATE: "geometry_msgs/msg/PoseStamped",
         names.PLATE_COVARIANCE: "geometry_msgs/msg/PoseWithCovarianceStamped",

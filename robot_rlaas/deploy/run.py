@@ -15,15 +15,17 @@ from typing import Any, NamedTuple
 
 from robot_rlaas.bundle import Trust, load_bundle
 from robot_rlaas.cell.errors import InputError, StageError
+from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
 from robot_rlaas.deploy.plan import Process, domain_rule, plan
 from robot_rlaas.deploy.ui import Ui
 from robot_rlaas.files import write_json
 
 STOP_S = 5.0
 RULES = {"enforce": "enforced", "tell": "told, not enforced", "unknown": "the bundle has none, so nothing is enforced"}
+BAD_INPUT = 2  # as of the command line: the exit code of a process that was given what it cannot use
 LOOK_S = 0.1  # how often it is looked whether all processes live
 RESULTS = ("deployment.json", "score.json", "supervisor.json", "policy.json")
-STOP_ORDER = ("conductor", "policy", "supervisor", "watchdog", "virtual_arm", "recorder")
+STOP_ORDER = ("conductor", "policy", "supervisor", "watchdog", "virtual_arm", "driver", "recorder")
 
 
 class DeploymentError(StageError):
@@ -86,6 +88,8 @@ def deploy(
     ui: Ui | None = None,
     domain: str = "enforce",
     perception: Path | None = None,
+    log_mb: float | None = None,
+    line: Line = AS_THE_PROFILE_SAYS,
     on_event: Callable[[str], None] = print,
 ) -> Deployment:
     """Let a bundle drive an arm over ROS 2.
@@ -97,11 +101,14 @@ def deploy(
         attempts: how many parts.
         plant: how the virtual arm differs from the nominal one; a name or a path.
         arm: "virtual" starts a virtual arm on a ROS domain of its own; "real" takes the ROS environment as it is and
-            expects the arm's driver there, and a camera: its pictures with `perception`, or else the plate's pose.
+            expects the arm's driver there, or starts it where the hardware profile has one; and a camera: its pictures
+            with `perception`, or else the plate's pose.
         seed: which parts the virtual arm is given.
         domain_id: of ROS, 0 to 101, for a virtual arm; by default a random one.
         ui: where the operator's page shall be; by default there is none.
         perception: the file that says how a real arm's camera sees the plate; see docs/deployment.md.
+        log_mb: a log file that is larger is closed, and the log goes on in log_0001.mcap and so on; None: in one file.
+        line: where a real arm is that this machine drives itself, and which one.
         domain: "enforce" slows and then holds an arm whose policy sees what it was not qualified on; "tell" tells it.
         on_event: gets a line of text per event.
 
@@ -114,7 +121,7 @@ def deploy(
         domain_id = random.SystemRandom().randint(1, 100)
     out, loaded = Path(out), load_bundle(bundle, trust)
     asked = {"attempts": attempts, "arm": arm, "plant": plant, "seed": seed, "domain_id": domain_id}
-    processes = plan(loaded, out, **asked, ui=ui, domain=domain, perception=perception)
+    processes = plan(loaded, out, **asked, ui=ui, domain=domain, perception=perception, log_mb=log_mb, line=line)
     for name in RESULTS:
         (out / name).unlink(missing_ok=True)
     rule = domain_rule(loaded, domain)
@@ -210,10 +217,11 @@ def follow(running: dict[str, subprocess.Popen[bytes]], out: Path, on_event: Cal
 
 
 def look_after(running: Mapping[str, subprocess.Popen[bytes]], out: Path) -> None:
-    """Raises DeploymentError if one of them has ended."""
+    """Raises DeploymentError if one of them has ended, or InputError if it was given what it cannot use."""
     for name, process in running.items():
         if process.poll() is not None:
-            raise DeploymentError(f"the process '{name}' ended with code {process.returncode}\n{_tail(out, name)}")
+            kind = InputError if process.returncode == BAD_INPUT else DeploymentError
+            raise kind(f"the process '{name}' ended with code {process.returncode}\n{_tail(out, name)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -76,14 +76,17 @@ class Senses:
         force_N: wrist force that is too much.
         torque_Nm: (k,) joint torques that are too much; None where the arm does not tell them.
         quiet_s: a sensor silent for so long is too late to go on.
+        feels: it measures a wrench at its wrist; else nobody waits for one.
     """
 
-    def __init__(self, joints: tuple[str, ...], force_N: float, torque_Nm: np.ndarray | None, quiet_s: float) -> None:
+    def __init__(
+        self, joints: tuple[str, ...], force_N: float, torque_Nm: np.ndarray | None, quiet_s: float, feels: bool = True
+    ) -> None:
         self.measured = np.zeros(len(joints))
         self.peak_force_N = 0.0
         self._joints, self._force_N, self._torque_Nm, self._quiet_s = joints, force_N, torque_Nm, quiet_s
         self.states, self.wrench = Source("joint_states"), Source("wrench")
-        self._sources = (self.states, self.wrench)
+        self._sources = (self.states, self.wrench) if feels else (self.states,)
         self._zero_N, self._zero_count = np.zeros(3), 0
         self._force, self._torque = 0.0, np.zeros(len(joints))  # the worst since the last look
         self._path: deque[tuple[float, np.ndarray]] = deque(maxlen=500)

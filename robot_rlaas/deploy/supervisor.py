@@ -65,7 +65,7 @@ class Supervisor:
         self.chain, self.envelope = chain, envelope
         self.period_s, self.tick_s = period_s, tick_s
         self.counts, self.journal = Counts(chain.joints), Journal()
-        self._senses = Senses(chain.joints, envelope.force_N, arm.torque_Nm, arm.quiet_s)
+        self._senses = Senses(chain.joints, envelope.force_N, arm.torque_Nm, arm.quiet_s, arm.feels)
         self._stops = Stops(self.counts, self.journal)
         following = (envelope.speed_rad_s, period_s, self.counts, self.journal)
         self._outside = Outside(domain, *following) if domain else None

@@ -47,7 +47,7 @@ class Watchdog:
         self._speed, self._a, self.tick_s = speed_rad_s, acceleration_rad_s2, tick_s
         self._measured: np.ndarray | None = None
         self._at: np.ndarray | None = None  # the last setpoint that passed
-        self._velocity = np.zeros(len(joints))
+        self._velocity = self._sent_velocity = np.zeros(len(joints))
         self._heard_s, self._awake_s = -np.inf, np.inf
         braked(self._velocity, self._velocity, self._a, 0.0)  # its first call imports for a while
 
@@ -55,6 +55,11 @@ class Watchdog:
     def moving(self) -> bool:
         """The last setpoint that passed was one of a motion, and braking from it is not over."""
         return bool(np.any(self._velocity))
+
+    @property
+    def velocity_rad_s(self) -> np.ndarray:
+        """(k,) how fast the last command moves, in the order of the controller."""
+        return self._sent_velocity[self._order]
 
     def starts(self, now_s: float) -> bool:
         """The next setpoint is a first one: it has to be where the arm is."""
@@ -91,6 +96,7 @@ class Watchdog:
             text, amount = "a setpoint that jumps", (float(away[worst]), float(allowed[worst]), "rad")
             return self._latch("setpoint_jump", text, now_s, self._joints[worst], *amount)
         self._at, self._velocity, self._heard_s = position, velocity, now_s
+        self._sent_velocity = velocity
         return position[self._order]
 
     def tick(self, now_s: float) -> np.ndarray | None:
@@ -102,6 +108,7 @@ class Watchdog:
         if silent_s > LATCH_S and self.latched is None:
             self._latch("supervisor_silent", "no setpoints in motion", now_s, "", silent_s, LATCH_S, "s")
         position = self._braked(now_s)
+        self._sent_velocity = np.sign(self._velocity) * np.maximum(np.abs(self._velocity) - self._a * silent_s, 0.0)
         if silent_s > LATCH_S and (np.abs(self._velocity) <= self._a * silent_s).all():
             self._at, self._velocity = position, np.zeros_like(self._velocity)
         return position[self._order]

@@ -1,8 +1,8 @@
 """The operator's page, as a process beside those that drive the arm.
 
-Parameters: cell, joints, topics, attempts, scored, force_N, requirements, bundle, host, port. The token is in the
-environment. It has no real-time priority, looks at the arm's streams ten times per second and lets the rest of their
-messages pass unread.
+Parameters: cell, joints, topics, gripper (of a handling cell), attempts, scored, force_N, requirements, bundle, host,
+port. The token is in the environment. It has no real-time priority, looks at the arm's streams ten times per second and
+lets the rest of their messages pass unread.
 """
 
 import json
@@ -23,7 +23,8 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from robot_rlaas.cell.hardware import Topics
+from robot_rlaas.cell.handling import HandlingTask
+from robot_rlaas.cell.hardware import Gripper, Topics
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, every, in_base, main
@@ -94,6 +95,11 @@ class OperatorNode(Node):
         self._hear(names.SCORE, self._situation.scored)
         self._hear(names.EVENTS, self._situation.happened, RELIABLE)
         self.create_subscription(PoseStamped, names.PLATE, self._see, LATCHED)
+        self._gripper = Gripper(**params["gripper"]) if params["gripper"] else None
+        task = self._cell.task
+        parts = [part.name for part in task.parts] if isinstance(task, HandlingTask) else []
+        self._parts = {name: Stream(self._ears, PoseStamped, f"{names.PART}/{name}") for name in parts}
+        self._machines = Stream(self._ears, JointState, names.MACHINES)
         page = operator_page(self._cell.name, params["bundle"], params["force_N"])
         scene = bare_page(server), address(server).removeprefix("http://")
         gate = Gate(params["host"], params["port"], token_here(), page, scene, self._do)
@@ -134,12 +140,27 @@ class OperatorNode(Node):
 
     def _listen(self, now_s: float) -> None:
         state, target, setpoint = (s.now(now_s) for s in (self._states, self._targets, self._setpoints))
+        self._look_around(now_s, state)
         self._situation.wanted(self._targets.heard_s)
         self._situation.now = Now(
             self._ordered(state.name, state.position) if state else None,
             self._ordered(target.joint_names, target.points[0].positions) if target and target.points else None,
             np.array(setpoint.data[: len(self._joints)]) if setpoint else None,
         )
+
+    def _look_around(self, now_s: float, state: JointState | None) -> None:
+        """Show parts, vises, doors and gripper of a handling cell."""
+        shown = self._arm.backend
+        for name, stream in self._parts.items():
+            message = stream.now(now_s)
+            pose = in_base(self, message) if message else None
+            if pose is not None:
+                shown.see(name, pose)
+        machines = self._machines.now(now_s) if self._parts else None
+        if machines:
+            shown.open(dict(zip(machines.name, machines.position)))
+        if self._gripper and state and self._gripper.joint in state.name:
+            shown.grip(self._gripper.share(state.position[list(state.name).index(self._gripper.joint)]))
 
     def _ordered(self, joints: list[str], position_rad: Any) -> np.ndarray | None:
         """The angles of our joints; None if they are not all there."""

@@ -121,7 +121,7 @@ class Situation:
             return Headline("wait", "Not ready", _sentence(policy["problem"]))
         if not policy.get("active"):
             if np.isfinite(self._active_s):
-                return Headline("wait", "Paused", "Start lifts the part and tries it anew.")
+                return Headline("wait", "Paused", "Start goes on with the part, or tries it anew.")
             return Headline("wait", "Not started", "The policy is being prepared. Stay clear: it starts by itself.")
         if now_s - max(self._target_s, self._active_s) > SILENT_S:
             text = "It sends no targets, so the supervisor has brought the arm to rest. STOP keeps it there."

@@ -127,7 +127,7 @@ def _other_maps(episodes: dict[str, Any]) -> list[tuple[str, str, str]]:
     for name in (key.removesuffix("_x_mm") for key in episodes if key.endswith("_x_mm")):
         thing, _, what = name.rpartition("_")
         said = site.named(thing)[0]
-        if name in own or np.ptp(episodes[f"{name}_x_mm"]) == 0:
+        if name in own or len(set(episodes[f"{name}_x_mm"])) == 1:
             continue
         if what == "bias":
             found.append((name, f"How wrong the {said} was seen", "seen minus true place"))

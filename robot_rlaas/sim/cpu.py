@@ -49,6 +49,8 @@ class CpuBackend:
         self._touch_at = touch_at(model)
         free = model.jnt_qposadr[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE]
         self._free = free[:, None] + np.arange(7)
+        self._qvel = bind("qvel")
+        self._loose = model.jnt_dofadr[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE][:, None] + np.arange(6)
 
     @property
     def batch(self) -> Batch:
@@ -74,6 +76,16 @@ class CpuBackend:
         self._batch.set_const(ids)
         self._batch.forward(ids)
         return self.physics(self._sensordata[ids][:, None], self._qpos[ids])
+
+    def lay(self, ids: np.ndarray, start: Draw) -> None:
+        """Put parts and fixtures where these draws say; the arm and all drives go on as they are."""
+        self._placing.place(ids, start)
+        self._qvel[ids[:, None, None], self._loose] = 0.0
+        self._batch.set_const(ids)
+
+    def parts(self, ids: np.ndarray) -> np.ndarray:
+        """(m, free parts, 7) where they are, as of `Physics.parts`."""
+        return self._qpos[ids[:, None, None], self._free]
 
     def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
         """See `Backend.step`."""

@@ -9,7 +9,6 @@ from mujoco.batch import Batch
 from robot_rlaas.cell.fixtures import Door
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.starts import moving
 
 PADS = ("tool/pad_left", "tool/pad_right")
 FARTHEST_M = 0.3  # between open pads
@@ -70,7 +69,7 @@ def _times_s(cell: CellSpec, count: int) -> np.ndarray:
     """Each drive's time from open to closed. A gripper that holds its part rigidly is never told to move."""
     if not isinstance(cell.task, HandlingTask):
         return np.ones(count)
-    fixtures = [f.slide_s if isinstance(f, Door) else f.close_s for f in moving(cell.task)]
+    fixtures = [f.slide_s if isinstance(f, Door) else f.close_s for f in cell.task.moving]
     return np.array([cell.task.grip.close_s, *fixtures])
 
 

@@ -43,15 +43,15 @@ class Scene(NamedTuple):
     phase: np.ndarray
     grip_friction: np.ndarray
 
+    @property
+    def bias(self) -> np.ndarray:
+        """(n, parts, 3): x and y, m, and yaw, rad, seen minus true."""
+        return np.concatenate([self.bias_m, self.bias_rad[..., None]], axis=-1)
+
 
 def standing(task: HandlingTask) -> list[Any]:
     """The fixtures that stand on the table: all but the doors."""
     return [f for f in task.fixtures if not isinstance(f, Door)]
-
-
-def moving(task: HandlingTask) -> list[Any]:
-    """The fixtures that move, in the order in which a backend is told their openings."""
-    return [f for f in task.fixtures if isinstance(f, Vise | Door)]
 
 
 def nominal(fixture: Fixture) -> Flat:
@@ -129,8 +129,8 @@ def machines(task: HandlingTask, phase: np.ndarray, time_s: np.ndarray | float) 
         time_s: (n,) or one for all.
     """
     n, doors = len(phase), 0
-    told, at, since = (np.ones((n, len(moving(task)))) for _ in range(3))
-    for i, fixture in enumerate(moving(task)):
+    told, at, since = (np.ones((n, len(task.moving))) for _ in range(3))
+    for i, fixture in enumerate(task.moving):
         if isinstance(fixture, Door):
             time = np.mod(phase[:, doors] * fixture.period_s + time_s, fixture.period_s)
             open_s = fixture.open_share * fixture.period_s

@@ -8,6 +8,7 @@ from handling_loop import HandlingLoop
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import Gripper, Plant, load_hardware
+from robot_rlaas.cell.kinds import deployable, insertion_only
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.control.kinematics import Pose, tool_pose
 from robot_rlaas.control.rotation import about_z
@@ -16,6 +17,8 @@ from robot_rlaas.deploy.counts import Counts
 from robot_rlaas.deploy.cycle import Phase
 from robot_rlaas.deploy.events import Journal
 from robot_rlaas.deploy.grip import GripGuard
+from robot_rlaas.deploy.handling import Handling
+from robot_rlaas.deploy.job import Sensed
 from robot_rlaas.deploy.virtual_arm.handling import VirtualHandlingArm
 from robot_rlaas.env.handling.expert import HandlingExpert
 from robot_rlaas.env.tasks import contract_of
@@ -144,6 +147,43 @@ def test_the_camera_is_off_by_no_more_than_the_cell_says_and_does_not_see_what_t
     assert 0.1 < np.std(off, axis=0)[:2].max() < 0.6
 
 
+def test_the_way_home_leads_by_both_sides_of_a_door_and_not_through_a_closed_one() -> None:
+    workcell = build(CELL)
+    job = Handling(CELL, workcell.chain, workcell.envelope)
+    home = np.deg2rad(np.array(CELL.robot.home_deg))
+    assert [q.tolist() for q in job.way_home(home)] == [home.tolist()]
+    beyond = home + np.deg2rad([65, 0, 0, 0, 0, 0])
+    behind, before, last = job.way_home(beyond)
+    named = {label: stage for label, stage in zip(STAGES, CELL.task.stages)}
+    passed = 1000 * tool_pose(workcell.chain, np.array([behind, before])).p
+    assert passed == pytest.approx(np.array([named["pass_gate"].to_mm, named["wait_at_gate"].to_mm]), abs=0.1)
+    path = behind + np.linspace(0, 1, 40)[:, None] * (before - behind)  # 2 s
+    around = Surroundings(CELL.task, gripper())
+    around.measure(["knuckle"], [0.4])
+    around.see("billet", Pose(np.eye(3)[None], np.zeros((1, 3))))
+    free = []
+    for gate in (1.0, 0.0, 0.5, *[1.0] * 53):
+        around.hear({"vise": 1.0, "gate": gate})
+        job.sense(Sensed(0.0, home, np.zeros(6), None, around.now()))
+        free.append(job.free(path))
+        assert job.free(np.array([home, last]))
+    assert free[:3] == [False] * 3  # nobody knows for how long it has been open, then it is closed
+    assert free[3]  # it stays open for 3.6 s
+    assert not free[-1]  # for 1 s
+
+
+def test_what_a_cell_must_have_to_be_deployed() -> None:
+    for name in ("machine_tending", "kitting", "peg_insertion"):
+        deployable(load_cell(name))
+    armless = CELL.model_copy(update={"robot": CELL.robot.model_copy(update={"hardware": "ur10e"})})
+    with pytest.raises(InputError, match="names no gripper"):
+        deployable(armless)
+    with pytest.raises(InputError, match="nobody observes the plate"):
+        deployable(load_cell("peg_insertion_camera"))
+    with pytest.raises(InputError, match="takes --until deploy"):
+        insertion_only(CELL)
+
+
 def gripper() -> Gripper:
     return Gripper(joint="knuckle", closed=0.8, open=0.0, aperture_mm=(0, 50, 85))
 
@@ -157,13 +197,13 @@ def test_a_grippers_positions_are_told_from_its_table() -> None:
         Gripper(joint="a", closed=1.0, open=1.0, aperture_mm=(0, 1))
 
 
-@pytest.mark.parametrize("name", ["machine_tending"])
+@pytest.mark.parametrize("name", ["machine_tending", "kitting"])
 def test_the_profiles_apertures_are_those_of_the_model(name: str) -> None:
     cell = load_cell(name)
     workcell = build(cell)
     batch, known = CpuBackend(workcell, cell, 1).batch, load_hardware(cell.robot.hardware).moved_gripper
     drives = Drives(cell, workcell.model, batch, len(workcell.profile.joints))
-    for share in np.linspace(0.05, 1, 9):
+    for share in np.linspace(0.25, 1, 9):  # from some millimetres on
         opening = np.concatenate([[share], np.ones(drives.count - 1)])[None]
         told = known.aperture_m(known.position(float(share) * cell.task.grip.open_share))
         assert told == pytest.approx(drives.aperture_m(opening)[0], abs=5e-4)
@@ -217,7 +257,7 @@ def test_nothing_is_known_of_a_cell_until_all_of_it_was_heard() -> None:
     now = around.now()
     assert now is not None
     assert (now.aperture_m[0], now.openings.tolist()) == (0.05, [[1.0, 0.5]])
-    assert now.sighting.at.yaw[0, 0] == pytest.approx(0.1)
+    assert now.sighting.yaw[0, 0] == pytest.approx(0.1)
     assert now.sighting.fresh.tolist() == [[True]]
     assert around.now().sighting.fresh.tolist() == [[False]]  # once is not twice
 

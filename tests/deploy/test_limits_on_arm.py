@@ -11,7 +11,7 @@ from robot_rlaas.control.controller import ToolController
 from robot_rlaas.control.kinematics import tool_pose
 from robot_rlaas.control.safety import tool_corners, zone_use
 from robot_rlaas.deploy.counts import Counts
-from robot_rlaas.deploy.cycle import path_to
+from robot_rlaas.deploy.joint_path import path_to
 from robot_rlaas.deploy.supervisor import Supervisor
 from robot_rlaas.deploy.virtual_arm.arm import VirtualArm
 from robot_rlaas.on_arm import _leave_open, outcome_of
@@ -100,9 +100,7 @@ def test_the_way_home_is_as_slow_as_the_zones_want(limited, workcell) -> None:
     home = np.deg2rad(np.array(limited.robot.home_deg))
     controller = ToolController(workcell.chain, limited.control, workcell.envelope, 1)
     controller.reset(home[None] + np.array([0.3, 0.1, -0.1, 0.0, 0.0, 0.2]))
-    counts, path = played(
-        workcell, controller.targets[2, 0], limited.period_s, iter(path_to(controller, home).targets)
-    )
+    counts, path = played(workcell, controller.targets[2, 0], limited.period_s, iter(path_to(controller, home).targets))
     assert counts.violations == 0
     np.testing.assert_allclose(path[-1], home, atol=0.01)
     assert fastest(workcell, path) <= 1.0

@@ -10,8 +10,9 @@ from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env import batch
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.handling.expert import HandlingExpert
-from robot_rlaas.env.handling.judge import Judge, Truth, tool_yaw
+from robot_rlaas.env.handling.judge import Judge, Truth
 from robot_rlaas.env.handling.plan import plan_of
+from robot_rlaas.env.handling.senses import tool_yaw
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 from robot_rlaas.sim.starts import Flat
@@ -182,16 +183,16 @@ def test_a_camera_is_late_and_blind_under_the_tool(make) -> None:
     path = []
     for _ in range(late + 2):
         env.step(still)
-        path.append(env.task._eyes.seen.p[:, 0, 0] - env.task._bias[:, 0, 0] - q[:, x])
+        path.append(env.task._account.seen.p[:, 0, 0] - env.task._bias[:, 0, 0] - q[:, x])
     jump = np.abs(np.array(path)) < 6 * sight.noise_mm / 1000
     assert (jump.argmax(axis=0) == late).all()
-    seen = env.task._eyes.seen.p[:, 0].copy()
+    seen = env.task._account.seen.p[:, 0].copy()
     velocity = env.backend.batch.bind("qvel")
     for _ in range(late + 2):
         velocity[:, -6:] = 0.0
         q[:, env.backend._free[0, :3]] = batch.tool_pose(env.workcell.chain, q[:, :6]).p - np.array([0, 0, 0.08])
         env.step(still)
-    np.testing.assert_array_equal(env.task._eyes.seen.p[:, 0], seen)
+    np.testing.assert_array_equal(env.task._account.seen.p[:, 0], seen)
 
 
 def test_pressing_too_hard_and_leaning_too_far_are_failures(make) -> None:

@@ -14,7 +14,7 @@ from robot_rlaas.learn.clone import clone, statistics, successes
 from robot_rlaas.learn.improve import Validation, make_model
 from robot_rlaas.learn.network import acted
 from robot_rlaas.learn.recipe import load_recipe, recipe_for
-from robot_rlaas.learn.train import judge, run_episodes
+from robot_rlaas.learn.validate import judge, run_episodes
 from robot_rlaas.learn.vec_env import BatchVecEnv
 from robot_rlaas.sim.cpu import CpuBackend
 

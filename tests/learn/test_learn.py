@@ -18,7 +18,7 @@ from robot_rlaas.learn.clone import clone, returns, statistics, successes
 from robot_rlaas.learn.improve import Averaged, Progress, Validation, actor_parameters, improve, make_model
 from robot_rlaas.learn.network import export_onnx, mean_action, save_stock
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.learn.train import judge
+from robot_rlaas.learn.validate import judge
 from robot_rlaas.learn.vec_env import BatchVecEnv
 
 SMOKE = load_recipe("smoke")

@@ -197,7 +197,7 @@ def test_it_can_be_inspected_and_says_that_nobody_can_simulate_it_again(told: To
 
 @pytest.mark.parametrize(
     ("cell", "message"),
-    [("kitting", "only insertion cells go onto an arm"), ("peg_insertion_camera", "")],
+    [("kitting", "only insertion cells are demonstrated on an arm"), ("peg_insertion_camera", "")],
 )
 def test_cells_that_cannot_go_onto_an_arm(cell: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):

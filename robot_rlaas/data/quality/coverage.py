@@ -71,8 +71,12 @@ def axes_of(data: Data) -> list[Axis]:
 
     Where nobody knows the true starts, as on an arm, it is the first observation that differs.
     """
-    names, starts = _starts(data)
-    told, found = ranges(data.spec), []
+    return axes_named(data.spec, *_starts(data))
+
+
+def axes_named(spec: CellSpec, names: Sequence[str], starts: np.ndarray) -> list[Axis]:
+    """As `axes_of`, of starts (n, axes) with these names."""
+    told, found = ranges(spec), []
     for column, name in enumerate(names):
         stem, _, end = name.rpartition("_")
         unit, scale = WORDS.get(end, ("", 1.0))

@@ -3,12 +3,20 @@
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from robot_rlaas.cell.errors import InputError
 
 PRIMITIVE = re.compile(r"^(bool|byte|char|w?string.*|u?int(8|16|32|64)|float(32|64))$")
 RULE = "=" * 80
+
+
+def message_class(name: str) -> Any:
+    """The class of a message type, "sensor_msgs/msg/JointState" and so on."""
+    package, _, kind = name.split("/")
+    return getattr(import_module(f"{package}.msg"), kind)
 
 
 def definition(name: str) -> str:

@@ -35,6 +35,7 @@ from robot_rlaas.bundle.contents import NETWORK
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.faults import Fault, Injector, Link
 from robot_rlaas.deploy.plan import Process, Station, plan
+from robot_rlaas.deploy.ros.definitions import message_class
 from robot_rlaas.deploy.ros.panel import Panel, on_domain
 from robot_rlaas.deploy.ros.process import RELIABLE, every, stamp_ns
 from robot_rlaas.deploy.run import started
@@ -135,7 +136,7 @@ class Drill(Panel):
             (topics.felt, WrenchStamped, sensor, (Link.WRENCH_POLICY, Link.WRENCH_SUPERVISOR)),
             (names.TARGET, JointTrajectory, reliable, (Link.TARGET,)),
             (names.SETPOINTS, Float64MultiArray, reliable, (Link.SETPOINTS,)),
-            (topics.command, Float64MultiArray, reliable, (Link.COMMAND,)),
+            (topics.command, message_class(station.profile.command_type), reliable, (Link.COMMAND,)),
         ):
             outs = {link: self.node.create_publisher(kind, _beyond(link), qos).publish for link in links}
             self.node.create_subscription(kind, source, self._hand_on(kind, outs), qos, raw=True)

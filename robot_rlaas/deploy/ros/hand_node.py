@@ -174,6 +174,7 @@ def hand(station: Station, out: Path, *, arm: str, plant: str, seed: int, domain
         InputError: if an argument cannot be used, or the joint states are not what the hardware profile says.
         DeploymentError: if a process ends.
     """
+    _ = station.profile.topics.felt  # what a demonstrator's arm feels is recorded
     processes = arm_processes(station, out, arm=arm, plant=plant, seed=seed, domain_id=domain_id)
     with started(processes, out) as running, on_domain(domain_id, URGENT):
         node = HandNode(station, arm == "virtual", running, out)

@@ -52,7 +52,8 @@ class MotionNode(Node):
         super().__init__("rlaas_motion")
         topics = Topics(**params["topics"])
         self.motion = motion
-        self._sampler = Sampler(tuple(params["joints"]), params["period_s"], params["state_rate_hz"])
+        feels = topics.wrench is not None
+        self._sampler = Sampler(tuple(params["joints"]), params["period_s"], params["state_rate_hz"], feels)
         self._holding, self.moving = False, False
         self._beat_s = time.monotonic()
         self._q: np.ndarray | None = None
@@ -198,7 +199,8 @@ def main(motion_of: Callable[[dict[str, Any]], Motion]) -> None:
 
     try:
         topics = Topics(**params["topics"])
-        recorded = {topics.joint_states, topics.felt, topics.command} | ({names.MOTION} if node.motion.doing else set())
+        own = names.MOTION if node.motion.doing else None
+        recorded = {topics.joint_states, topics.command, topics.wrench, own} - {None}
         play(node, Path(params["log_file"]), recorded, spin_on)
     except Failed as error:
         print(f"stopped: {error}", flush=True)

@@ -1,7 +1,7 @@
 """The policy's lifecycle node.
 
-Parameters: bundle, bundle_sha256, origin, envelope, attempts, joints, period_s, state_rate_hz, topics, next_part,
-stats_file.
+Parameters: bundle, bundle_sha256, origin, envelope, attempts, joints, period_s, state_rate_hz, topics, next_part, task
+and gripper of a handling cell, stats_file.
 configure: load and verify the bundle, look at the arm's joint states, ask the supervisor, warm up. activate: run.
 deactivate: hold.
 """
@@ -31,6 +31,7 @@ from robot_rlaas.deploy import names
 from robot_rlaas.deploy.counts import LATE
 from robot_rlaas.deploy.cycle import Cycle, Phase, cycle_of
 from robot_rlaas.deploy.inside import Inside
+from robot_rlaas.deploy.ros.handling import CellTalk
 from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, doubles, from_time, listen, main, stamp_ns, to_time
 from robot_rlaas.deploy.sampling import Sampler
 from robot_rlaas.deploy.senses import STALE_S
@@ -47,7 +48,10 @@ class PolicyNode(LifecycleNode):
         super().__init__(names.POLICY_NODE)
         topics = Topics(**params["topics"])
         self._params, self._stats_file = params, Path(params["stats_file"])
-        self._sampler = Sampler(tuple(params["joints"]), params["period_s"], params["state_rate_hz"])
+        self._cell = CellTalk(self, params["task"], params["gripper"]) if params["task"] else None
+        around = self._cell.around if self._cell else None
+        feels = topics.wrench is not None
+        self._sampler = Sampler(tuple(params["joints"]), params["period_s"], params["state_rate_hz"], feels, around)
         self._cycle: Cycle | None = None
         self._inside: Inside | None = None
         self._active, self._ask_at_s = False, float("inf")
@@ -131,7 +135,7 @@ class PolicyNode(LifecycleNode):
             self._ask_for_part()
 
     def _supervised(self, message: String) -> None:
-        """A stop of the arm ends what was begun: once it is free again, the part is lifted and tried anew."""
+        """A stop of the arm leaves off what was begun: what becomes of it is the cycle's business."""
         told = json.loads(message.data)
         self._ready = told["ready"]
         self._stopped = bool(told["latched"]) or (told["held"] is not None and told["held"] not in LATE)
@@ -142,6 +146,8 @@ class PolicyNode(LifecycleNode):
         self._target.header.stamp = to_time(time.time_ns())
         self._point.positions = doubles(target_rad)
         self._send_target(self._target)
+        if self._cell is not None and self._cycle is not None:
+            self._cell.tell(self._target.header.stamp, self._cycle.grip, self._cycle.machines)
         acted = self._cycle.acted if self._cycle else None
         seen, action = (acted.seen.tolist(), acted.action.tolist()) if acted else (None, None)
         sent_ns = stamp_ns(self._target.header.stamp)
@@ -160,9 +166,12 @@ class PolicyNode(LifecycleNode):
 
     def _ask_for_part(self) -> None:
         self._ask_at_s = float("inf")
-        self._sampler.plate = None
+        self._sampler.forget()
         if self._feeder is None:
             return  # a camera will say when the next part lies there
+        if not self._feeder.service_is_ready():
+            self._ask_at_s = time.time() + ASK_AGAIN_S
+            return
         self._feeder.call_async(Trigger.Request()).add_done_callback(self._part_answered)
 
     def _part_answered(self, future: Future) -> None:
@@ -170,6 +179,8 @@ class PolicyNode(LifecycleNode):
         if answer is None or not answer.success:
             self.get_logger().warning(f"no next part: {answer.message if answer else 'no answer'}")
             self._ask_at_s = time.time() + ASK_AGAIN_S
+            return
+        self._sampler.expect()
 
     def _tell(self, problem: str = "") -> None:
         """Publish and keep where the cycle stands."""

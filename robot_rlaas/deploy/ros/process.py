@@ -202,10 +202,12 @@ def listen(node: Node, sampler: Sampler, topics: Topics, measure: Callable[[Join
         if pose is not None:
             sampler.plate = pose
 
+    def feel(message: WrenchStamped) -> None:
+        sampler.feel(wrench_of(message))
+
     node.create_subscription(PoseStamped, names.PLATE, see, LATCHED)
-    node.create_subscription(
-        WrenchStamped, topics.felt, lambda message: sampler.feel(wrench_of(message)), qos_profile_sensor_data
-    )
+    if topics.wrench is not None:
+        node.create_subscription(WrenchStamped, topics.wrench, feel, qos_profile_sensor_data)
     node.create_subscription(JointState, topics.joint_states, measure, qos_profile_sensor_data)
 
 

@@ -1,6 +1,7 @@
 """The supervisor's node.
 
-Parameters: chain, envelope, arm, limits, period_s, command_rate_hz, topics, hardware, domain, counts_file.
+Parameters: chain, envelope, arm, limits, period_s, command_rate_hz, topics, gripper (of a handling cell), hardware,
+domain, counts_file.
 """
 
 import json
@@ -20,11 +21,12 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from robot_rlaas.bundle.domain import Domain
-from robot_rlaas.cell.hardware import Topics
+from robot_rlaas.cell.hardware import Gripper, Topics
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.counts import OPERATOR
+from robot_rlaas.deploy.grip import GripGuard
 from robot_rlaas.deploy.pace import LATE_TICKS, Pace
 from robot_rlaas.deploy.ros.process import (
     LATCHED,
@@ -66,9 +68,12 @@ class SupervisorNode(Node):
         self._send_counts = self.create_publisher(String, names.SUPERVISOR, LATCHED).publish
         self._send_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE).publish
         self._tell_events = tell_events(self, "supervisor", self._supervisor.journal)
-        self.create_subscription(WrenchStamped, topics.felt, self._feel, qos_profile_sensor_data)
+        if topics.wrench is not None:
+            self.create_subscription(WrenchStamped, topics.wrench, self._feel, qos_profile_sensor_data)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data)
         self.create_subscription(JointTrajectory, names.TARGET, self._receive, RELIABLE)
+        if params["gripper"]:
+            self._guard(Gripper(**params["gripper"]), params["period_s"])
         if domain is not None:
             self.create_subscription(String, names.OBSERVATION, self._see, RELIABLE)
         self._supervisor.connected = False
@@ -108,6 +113,23 @@ class SupervisorNode(Node):
         if refused is None and self._supervisor.leads:
             self._led_s = now_s
             self._send(self._supervisor.tick(now_s))
+
+    def _guard(self, gripper: Gripper, period_s: float) -> None:
+        """Hand on what passes of the gripper's positions."""
+        supervisor = self._supervisor
+        guard = GripGuard(gripper, period_s, supervisor.counts, supervisor.journal)
+        send = self.create_publisher(Float64MultiArray, gripper.command, RELIABLE).publish
+
+        def take(message: JointTrajectory) -> None:
+            points = list(message.points)
+            position = list(points[0].positions) if len(points) == 1 else []
+            age_s = (time.time_ns() - stamp_ns(message.header.stamp)) * 1e-9
+            stands = bool(supervisor.latched or supervisor.held)
+            passes = guard.receive(list(message.joint_names), position, age_s, time.monotonic(), stands)
+            if passes is not None:
+                send(Float64MultiArray(data=[passes]))
+
+        self.create_subscription(JointTrajectory, names.GRIP, take, RELIABLE)
 
     def _see(self, message: String) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The watchdog's node. Parameters: joints, controller_joints, envelope, command_rate_hz, topics.
+"""The watchdog's node. Parameters: joints, controller_joints, command_type, envelope, command_rate_hz, topics.
 
 The arm's controller listens to this process alone. It runs beside the controller and needs nothing of the supervisor's.
 """
@@ -14,10 +14,14 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from robot_rlaas.cell.hardware import Topics
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy import names
+from robot_rlaas.deploy.chunk import Chunks
+from robot_rlaas.deploy.ros.commands import message_of
+from robot_rlaas.deploy.ros.definitions import message_class
 from robot_rlaas.deploy.ros.process import ALIVE, MOST_URGENT, RELIABLE, doubles, every, listened_to, main, tell_events
 from robot_rlaas.deploy.watchdog import SILENT_TICKS, Watchdog
 
@@ -31,8 +35,12 @@ class WatchdogNode(Node):
         tick_s = 1.0 / params["command_rate_hz"]
         limits = (envelope.speed_rad_s, envelope.acceleration_rad_s2)
         self._watchdog = Watchdog(params["joints"], params["controller_joints"], *limits, tick_s)
+        self._joints = params["controller_joints"]
+        acceleration = envelope.acceleration_rad_s2[[params["joints"].index(name) for name in self._joints]]
+        kind = message_class(params["command_type"])
+        self._chunks = Chunks(acceleration, tick_s) if kind is JointTrajectory else None
         self._command, self._state = Float64MultiArray(), b""
-        self._commands = self.create_publisher(Float64MultiArray, topics.command, RELIABLE)
+        self._commands = self.create_publisher(kind, topics.command, RELIABLE)
         self._send_command = self._commands.publish
         self._send_state = self.create_publisher(String, names.WATCHDOG, ALIVE).publish
         self._tell_events = tell_events(self, "watchdog", self._watchdog.journal)
@@ -54,6 +62,8 @@ class WatchdogNode(Node):
         if self._state and self._watchdog.starts(time.monotonic()):
             state = deserialize_message(self._state, JointState)
             self._watchdog.measure(list(state.name), list(state.position))
+            if self._chunks is not None:
+                self._chunks.begin()
         free = self._watchdog.latched is None
         self._send(self._watchdog.receive(message.data, time.monotonic()))
         if free and self._watchdog.latched:
@@ -71,9 +81,14 @@ class WatchdogNode(Node):
             self._tell()
 
     def _send(self, command: np.ndarray | None) -> None:
-        if command is not None:
-            self._command.data = doubles(command)
-            self._send_command(self._command)
+        if command is None:
+            return
+        if self._chunks is not None:
+            chunk = self._chunks.of(command, self._watchdog.velocity_rad_s, time.monotonic())
+            self._send_command(message_of(chunk, self._joints))
+            return
+        self._command.data = doubles(command)
+        self._send_command(self._command)
 
     def _tell(self) -> None:
         state = {"latched": self._watchdog.latched, "failed": self._watchdog.why}

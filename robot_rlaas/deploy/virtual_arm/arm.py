@@ -36,6 +36,26 @@ class Reading(NamedTuple):
     wrench: np.ndarray
 
 
+class Sensors:
+    """The joint angles and wrench of one individual arm, with its noise and its bias."""
+
+    def __init__(self, plant: Plant, seed: int) -> None:
+        self._rng, once = (
+            np.random.default_rng(np.random.SeedSequence([seed, int(Space.DEPLOY), 0, stream])) for stream in (1, 2)
+        )
+        self._bias = np.repeat([plant.force_bias_N, plant.torque_bias_Nm], 3) * once.standard_normal(6)
+        self._spread = np.repeat([plant.force_noise_N, plant.torque_noise_Nm], 3)
+        self._joint_noise_rad = plant.joint_noise_rad
+
+    def read(
+        self, time_s: float, q_rad: np.ndarray, velocity_rad_s: np.ndarray, effort_Nm: np.ndarray, load: np.ndarray
+    ) -> Reading:
+        """A reading of the truth. `load` (6,): what MuJoCo's sensors say, the mean over the tick."""
+        noise = self._rng.standard_normal(6)
+        at = q_rad + self._joint_noise_rad * self._rng.standard_normal(len(q_rad))
+        return Reading(time_s, at, velocity_rad_s, effort_Nm, self._bias + self._spread * noise - load)
+
+
 class VirtualArm:
     """One arm in its cell, with a feeder that lays part after part and a camera that sees them with a bias.
 
@@ -51,10 +71,7 @@ class VirtualArm:
         self.workcell = build(cell)
         self.profile = self.workcell.profile
         self._plant, self._seed, self._ticks = plant, seed, 0
-        self._rng, once = (
-            np.random.default_rng(np.random.SeedSequence([seed, int(Space.DEPLOY), 0, stream])) for stream in (1, 2)
-        )
-        self._bias = np.repeat([plant.force_bias_N, plant.torque_bias_Nm], 3) * once.standard_normal(6)
+        self._sensors = Sensors(plant, seed)
         self._model = model = self.workcell.model
         self._data, self._scratch = mujoco.MjData(model), mujoco.MjData(model)
         self._touch_at = touch_at(model)
@@ -90,15 +107,8 @@ class VirtualArm:
         self._ticks += 1
         q = data.qpos[self._qpos].copy()
         self.score.watch(self.time_s, q, contact_N, touched_N)
-        plant, noise = self._plant, self._rng.standard_normal(6)
-        spread = np.repeat([plant.force_noise_N, plant.torque_noise_Nm], 3)
-        return Reading(
-            self.time_s,
-            q + plant.joint_noise_rad * self._rng.standard_normal(len(q)),
-            data.qvel[self._dof].copy(),
-            data.qfrc_actuator[self._dof].copy(),
-            self._bias + spread * noise - wrench / self._substeps,
-        )
+        velocity, effort = data.qvel[self._dof].copy(), data.qfrc_actuator[self._dof].copy()
+        return self._sensors.read(self.time_s, q, velocity, effort, wrench / self._substeps)
 
     @property
     def time_s(self) -> float:

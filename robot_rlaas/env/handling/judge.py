@@ -4,17 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from robot_rlaas.cell.fixtures import Door
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.control.kinematics import Pose
+from robot_rlaas.control.safety import Envelope, inside_keep_out
 from robot_rlaas.env.handling.plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan, goal_at
+from robot_rlaas.env.handling.senses import DRIVE_SHARE, WIDE_OPEN, WIDTH_M, tool_yaw, turned
 from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.starts import Flat
 
 HELD_M = 0.025  # a held part's grasp point is so near the tool's
-WIDTH_M = 0.004  # the pads' gap is the part's width but for so much: pads yield, jaws turn
 LOST_S = 0.3  # a part that is neither held nor at its seat for so long is lost
 FALLEN_M, OVER_RAD = 0.02, np.deg2rad(60)  # so far below the table's top a part has fallen; leaning so far, over
-DRIVE_SHARE = 0.05  # of a vise's travel: so near its end it has arrived
 FAR_M, NEAR_M = 0.2, 0.02  # scales of the way to a goal in the shaping potential
 
 
@@ -173,15 +174,34 @@ class Judge:
         return stage + np.where(stage < end, share, 0.0)
 
 
-def turned(turn_rad: np.ndarray, symmetry_rad: np.ndarray) -> np.ndarray:
-    """What is left of a turn for something that a turn by `symmetry_rad` does not change; zero means by any."""
-    period = np.where(symmetry_rad > 0, symmetry_rad, 1.0)
-    return np.where(symmetry_rad > 0, turn_rad - period * np.round(turn_rad / period), 0.0)
+class Gates:
+    """Where the tool must not be while a door is not wide open.
+
+    Attributes:
+        count: of the doors.
+    """
+
+    def __init__(self, task: HandlingTask) -> None:
+        doors = [(i, f) for i, f in enumerate(task.moving) if isinstance(f, Door)]
+        self._zones, self.count = [(i, *door.box_m) for i, door in doors], len(doors)
+
+    def trespass(self, envelope: Envelope, tool: Pose, openings: np.ndarray) -> np.ndarray:
+        """(n,) bool: the tool at these true poses is in the zone of a door that is not wide open."""
+        inside = np.zeros(len(openings), bool)
+        for drive, low, high in self._zones:
+            inside |= in_box(envelope, tool, low, high) & (openings[:, drive] < WIDE_OPEN)
+        return inside
 
 
-def tool_yaw(R: np.ndarray) -> np.ndarray:
-    """The turn (n,) about the base frame's z of a tool (n, 3, 3) that points down, from where its x is the base's."""
-    return np.arctan2(R[:, 1, 0], R[:, 0, 0])
+def in_box(envelope: Envelope, tool: Pose, low_m: np.ndarray, high_m: np.ndarray) -> np.ndarray:
+    """(n,) bool: something of the tool at these poses is in the box between these corners (3,), base frame."""
+    box = envelope._replace(keep_out_min_m=low_m[None], keep_out_max_m=high_m[None])
+    return inside_keep_out(box, tool)
+
+
+def seats_of(plan: Plan, fixtures: Flat) -> Flat:
+    """(n, seats) where parts are to stand, with fixtures (n, standing) at these poses."""
+    return Flat(fixtures.p[:, plan.seat_fixture], fixtures.yaw[:, plan.seat_fixture]).at(plan.seat_in)
 
 
 def _nearness(way_m: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from robot_rlaas.cell.fixtures import Door, Vise
 from robot_rlaas.cell.handling import HandlingTask, Place
-from robot_rlaas.sim.starts import Flat, moving, nominal, seats, standing
+from robot_rlaas.sim.starts import Flat, nominal, seats, standing
 
 VERBS = ("reach", "grasp", "move", "place", "release", "close", "open")
 REACH, GRASP, MOVE, PLACE, RELEASE, CLOSE, OPEN = range(len(VERBS))
@@ -102,7 +102,7 @@ def plan_of(task: HandlingTask) -> Plan:
         drive=drive,
         drive_end=drive_end,
         told=told,
-        width_m=np.array([p.size_mm[1] for p in task.parts]) / 1000,
+        width_m=np.array([p.width_mm for p in task.parts]) / 1000,
         grip_m=np.array([p.grip_mm for p in task.parts]) / 1000,
         symmetry_rad=np.deg2rad([p.symmetry_deg for p in task.parts]),
         last_place=np.array([places.get(p, NONE) for p in range(len(parts))]),
@@ -161,7 +161,7 @@ def _turn(task: HandlingTask, found: list[tuple[int, Flat]], seat: int) -> float
 
 def _drives(task: HandlingTask, about: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which vise a stage closes or opens, where that ends, and what all vises are told at every stage."""
-    fixtures = moving(task)
+    fixtures = task.moving
     names = [f.name for f in fixtures]
     drive, end, told = [], [], np.ones((len(task.stages) + 1, len(fixtures)))
     for i, stage in enumerate(task.stages):
