@@ -213,7 +213,7 @@ def cleaning() -> dict[str, Figure]:
     parts = {
         "clean": episodes,
         "clean_as_few": [episodes[one.episode] for one in kept],
-        "spoilt": [e for i, e in enumerate(spoilt) if kind_of.get(i) != "nan"],  # training ends in NaN with them
+        "spoilt": [e for i, e in enumerate(spoilt) if kind_of.get(i) != "nan"],  # training refuses them
         "cleaned": [one.anew or spoilt[one.episode].take(slice(0, one.frames)) for one in kept],
     }
     figures, least = {}, 0.0

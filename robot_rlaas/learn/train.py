@@ -186,7 +186,9 @@ def _made_from(
         "recipe": json.loads(recipe.model_dump_json()),
         "seed": seed,
         "device": device,
-        "demonstrations": provenance,
+        "demonstrations": provenance.get("demonstrations_sha256"),
+        "ranges": provenance.get("variation"),
+        "focus": provenance.get("focus"),
         "first policy": start and hashlib.sha256(start).hexdigest(),
     }
 
