@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from bench.measurements import Figure, Quiet, at_least
-from robot_rlaas import pipeline
+from robot_rlaas import training
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.data.augment import augment
 from robot_rlaas.data.episode import Episode, record, start_axes
@@ -70,7 +70,7 @@ def _compared(cell: Cell, augmented: list[Episode], expert: list[Episode], seed:
         for what, episodes in (("augmented", augmented), ("scripted", expert)):
             lineage = lineage_of(cell.spec, contract, start_axes(cell.spec), Made(by="a bench"))
             write_dataset(out / what, lineage, episodes)
-            pipeline.train(cell.spec.name, out / what, recipe, seed, "cpu", out / f"policy_{what}", watch)
+            training.train(cell.spec.name, out / what, recipe, seed, "cpu", out / f"policy_{what}", watch)
         clones = [str(out / f"policy_{what}" / "clone.onnx") for what in ("augmented", "scripted")]
         loaded = [load(path, cell.spec, ROWS) for path in clones]
         seeds = Seeds(seed, Space.COMPARE, key_of(*(one.sha256 for one in loaded)))

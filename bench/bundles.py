@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.enforcement import enforced
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import pipeline, qualification
+from robot_rlaas import pipeline, qualification, training
 from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.bundle.domain import Domain
 from robot_rlaas.bundle.keys import make_pair, read_private
@@ -69,7 +69,7 @@ def operating_domain() -> dict[str, Figure]:
     with TemporaryDirectory() as folder:
         policy, recipe = Path(folder) / "policy", load_recipe("default")
         pipeline.demonstrate(CELL, recipe, 0, Path(folder) / "demonstrations", Quiet())
-        pipeline.train(CELL, Path(folder) / "demonstrations", recipe, 0, "cpu", policy, Quiet())
+        training.train(CELL, Path(folder) / "demonstrations", recipe, 0, "cpu", policy, Quiet())
         return domain_of(policy)
 
 

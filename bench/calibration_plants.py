@@ -25,9 +25,10 @@ from robot_rlaas.data.episode import record
 from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.train import train
-from robot_rlaas.pipeline import Cell, ShownTraining
+from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.trials import run_trials
 from robot_rlaas.sim.model import TIMESTEP_S, build
+from robot_rlaas.training import ShownTraining
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "calibrate"))  # an installed package is called `tests` too
 from hidden_plant import RATE_HZ, follow, known, write_mcap

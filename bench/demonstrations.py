@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.defects import CAMERA, STATE, Defect, Scene
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import demos, pipeline, qualification
+from robot_rlaas import demos, pipeline, qualification, training
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.data import edit
 from robot_rlaas.data.episode import Episode, record, start_axes
@@ -231,7 +231,7 @@ def cloned(lineage: Lineage, episodes: list[Episode]) -> tuple[float, float, flo
     with TemporaryDirectory() as folder:
         out, watch = Path(folder), Quiet()
         write_dataset(out / "demos", lineage, episodes)
-        pipeline.train(CELL, out / "demos", recipe, 0, "cpu", out / "policy", watch)
+        training.train(CELL, out / "demos", recipe, 0, "cpu", out / "policy", watch)
         plan = Plan(1000, sequential=False)
         qualification.qualify(CELL, out / "policy" / "clone.onnx", 0, plan, out / "report", watch)
         report = read_json(out / "report" / "report.json")

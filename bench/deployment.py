@@ -16,7 +16,7 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import pipeline, qualification
+from robot_rlaas import pipeline, qualification, training
 from robot_rlaas.bundle import Bundle, Trust, build_bundle, load_bundle
 from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.spec import CellSpec, load_cell
@@ -204,7 +204,7 @@ def _bundle(folder: Path, recipe: Recipe, qualified: bool = False) -> Bundle:
     """Trained by a recipe, seed 0, and, if asked for, with its report."""
     watch = Quiet()
     pipeline.demonstrate(CELL, recipe, 0, folder / "demonstrations", watch)
-    pipeline.train(CELL, folder / "demonstrations", recipe, 0, "cpu", folder / "policy", watch)
+    training.train(CELL, folder / "demonstrations", recipe, 0, "cpu", folder / "policy", watch)
     report = folder / "qualification" / "report.json" if qualified else None
     if report is not None:
         qualification.qualify(CELL, folder / "policy", 0, Plan(1000, sequential=False), report.parent, watch)

@@ -7,7 +7,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.measurements import CELL, Figure, Quiet, at_most
-from robot_rlaas import pipeline
+from robot_rlaas import pipeline, training
 from robot_rlaas.improvement import TABLE, Options, improve
 from robot_rlaas.learn.recipe import load_recipe
 
@@ -46,7 +46,7 @@ def _stopped(seed: int, folder: Path) -> Path:
     """A clone of scripted demonstrations, which succeeds in about 90 %."""
     recipe = load_recipe("default").model_copy(update={"aggregate_rounds": 0, "budget_steps": 1})
     pipeline.demonstrate(CELL, recipe, seed, folder / "demonstrations", Quiet())
-    pipeline.train(CELL, folder / "demonstrations", recipe, seed, "cpu", folder / "policy", Quiet())
+    training.train(CELL, folder / "demonstrations", recipe, seed, "cpu", folder / "policy", Quiet())
     return folder / "policy"
 
 

@@ -15,13 +15,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from robot_rlaas import pipeline, qualification
+from robot_rlaas import pipeline, qualification, training
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.env import reward
 from robot_rlaas.env.insertion import task as insertion
 from robot_rlaas.env.tasks import contract_of
 from robot_rlaas.learn import clone
-from robot_rlaas.learn import train as training
+from robot_rlaas.learn import train as learning
 from robot_rlaas.learn.recipe import Recipe, load_recipe, recipe_for
 from robot_rlaas.overview import read_json
 from robot_rlaas.qualify.claims import Plan
@@ -103,7 +103,7 @@ def train_and_qualify(recipe: Recipe, seed: int, cell: str = CELL) -> Run:
         out, watch = Path(folder), Stamps()
         start = time.perf_counter()
         pipeline.demonstrate(cell, recipe, seed, out / "demonstrations", watch)
-        pipeline.train(cell, out / "demonstrations", recipe, seed, "cpu", out / "policy", watch)
+        training.train(cell, out / "demonstrations", recipe, seed, "cpu", out / "policy", watch)
         seconds = time.perf_counter() - start
         qualification.qualify(cell, out / "policy", seed, Plan(1000, sequential=False), out / "qualification", watch)
         policy, report = read_json(out / "policy" / "policy.json"), read_json(out / "qualification" / "report.json")
@@ -221,7 +221,7 @@ def _changed(without: Without) -> Iterator[Recipe]:
         return mean, np.where(hidden, np.inf, std)  # divided by it, a feature is always zero
 
     with ExitStack() as stack:
-        stack.enter_context(patch.object(training, "statistics", statistics))
+        stack.enter_context(patch.object(learning, "statistics", statistics))
         for name, value in without.constants.items():
             stack.enter_context(patch.object(insertion if hasattr(insertion, name) else reward, name, value))
         yield load_recipe("default").model_copy(update={"budget_steps": ABLATION_STEPS, **without.recipe})

@@ -50,16 +50,17 @@ def _train(options: argparse.Namespace) -> int:
         raise InputError("--space and --trial-steps are of a sweep", fix="add --sweep TRIALS, or leave them out")
     o, recipe = options, chosen_recipe(options)
 
-    def work(p, watch):
+    def work(_, watch):
         from robot_rlaas.cell.spec import load_cell
         from robot_rlaas.qualify.report import CostMeter
         from robot_rlaas.tracking import tracked
+        from robot_rlaas.training import train
 
         with tracked(o.track, load_cell(o.cell), recipe, o.seed, o.device, str(o.out), watch) as record:
             if record:
                 record.demonstrations(o.demos)
             meter = CostMeter()
-            result = p.train(o.cell, o.demos, recipe, o.seed, o.device, o.out, watch, follow=record, resume=o.resume)
+            result = train(o.cell, o.demos, recipe, o.seed, o.device, o.out, watch, follow=record, resume=o.resume)
             if record:
                 record.stage("train", o.out, **meter.read(), result=result.text)
         return result

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from robot_rlaas import pipeline, qualification
+from robot_rlaas import pipeline, qualification, training
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
@@ -140,7 +140,7 @@ def _round(
     if not demonstrations.exists():
         pipeline.demonstrate(o.cell, recipe, seed, demonstrations, watch)
     if not trained.exists():
-        pipeline.train(
+        training.train(
             *(o.cell, demonstrations, recipe, seed, "cpu", trained, watch),
             start=policy,
             resume=path_of(trained).exists(),

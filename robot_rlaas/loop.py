@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scipy import stats
 
-from robot_rlaas import calibration, pipeline, qualification
+from robot_rlaas import calibration, pipeline, qualification, training
 from robot_rlaas.calibrate.contact.run import CONTACT
 from robot_rlaas.calibrate.servo.run import CALIBRATION
 from robot_rlaas.cell.calibration import Calibration
@@ -242,7 +242,7 @@ def _tune(o: Options, cell: str, policy: Path, seed: int, folder: Path, watch: W
     watch.say("tuning the policy in the cell as it is now known")
     demonstrations = folder / "demonstrations"
     pipeline.demonstrate(cell, o.recipe, seed, demonstrations, watch)
-    pipeline.train(cell, demonstrations, o.recipe, seed, "cpu", folder / "policy", watch, start=policy)
+    training.train(cell, demonstrations, o.recipe, seed, "cpu", folder / "policy", watch, start=policy)
     return folder / "policy"
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from robot_rlaas import __version__, calibration, pipeline, qualification
+from robot_rlaas import __version__, calibration, pipeline, qualification, training
 from robot_rlaas.cell.kinds import deployable, insertion_only
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.ledger import Entry, Ledger, key_of
@@ -135,7 +135,7 @@ def _stages(o: Options, watch: Watch, record: "Tracked | None") -> list[_Stage]:
             "train",
             "policy",
             (recipe, o.device),
-            lambda: pipeline.train(
+            lambda: training.train(
                 *(o.cell, demonstrations, o.recipe, o.seed, o.device, policy, watch), follow=record, resume=o.resume
             ),
         ),

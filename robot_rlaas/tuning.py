@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import yaml
 
-from robot_rlaas import pipeline, policies
+from robot_rlaas import policies, training
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
@@ -174,7 +174,7 @@ def _one(study: "Study", o: Options, cell: Cell, first: bool, watch: Watch) -> N
     recipe, follow = of_a_trial(varied(o.recipe, drawn), o.sweep), _Pruning(trial, o.sweep)
     folder = _folder(o, trial.number)
     try:
-        pipeline.train(o.cell, o.demonstrations, recipe, o.seed, o.device, folder, watch, follow=follow)
+        training.train(o.cell, o.demonstrations, recipe, o.seed, o.device, folder, watch, follow=follow)
         validation = _judged(o, cell, trial.number, 0, watch)
         trial.set_user_attr("success", validation.success)
         study.tell(trial, validation.score)

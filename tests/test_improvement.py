@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from robot_rlaas import pipeline
+from robot_rlaas import pipeline, training
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.improvement import Options, improve
 from robot_rlaas.learn.recipe import load_recipe
@@ -23,7 +23,7 @@ def policy(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("policy")
     pipeline.demonstrate(CELL, RECIPE, 0, folder / "demonstrations", Notes())
     recipe = RECIPE.model_copy(update={"budget_steps": 1})
-    pipeline.train(CELL, folder / "demonstrations", recipe, 0, "cpu", folder / "policy", Notes())
+    training.train(CELL, folder / "demonstrations", recipe, 0, "cpu", folder / "policy", Notes())
     return folder / "policy"
 
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from robot_rlaas import pipeline
+from robot_rlaas import pipeline, training
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import cell_path, load_cell
 from robot_rlaas.learn.recipe import load_recipe
@@ -21,7 +21,7 @@ RECIPE = load_recipe("smoke")
 def policy(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("policy")
     pipeline.demonstrate("peg_insertion", RECIPE, 0, folder / "demonstrations", Notes())
-    pipeline.train("peg_insertion", folder / "demonstrations", RECIPE, 0, "cpu", folder / "policy", Notes())
+    training.train("peg_insertion", folder / "demonstrations", RECIPE, 0, "cpu", folder / "policy", Notes())
     return folder / "policy"
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from samples import Notes
 
-from robot_rlaas import pipeline
+from robot_rlaas import pipeline, training
 from robot_rlaas.cell.contract import components
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space
@@ -48,7 +48,7 @@ def demonstrations(tmp_path_factory) -> Path:
 def whole(demonstrations: Path) -> Path:
     """A training that nothing interrupted."""
     out = demonstrations.parent / "whole"
-    pipeline.train(CELL, demonstrations, RECIPE, 0, "cpu", out, Notes())
+    training.train(CELL, demonstrations, RECIPE, 0, "cpu", out, Notes())
     return out
 
 
@@ -64,7 +64,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(demonstrations: Path, whole:
         process.send_signal(signal.SIGKILL)
     assert not out.exists()
     assert updates(kept) < 6
-    pipeline.train(CELL, demonstrations, RECIPE, 0, "cpu", out, Notes(), resume=True)
+    training.train(CELL, demonstrations, RECIPE, 0, "cpu", out, Notes(), resume=True)
     assert not kept.exists()
     for name in ("policy.onnx", "clone.onnx", "parity.npz"):
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name
@@ -137,7 +137,7 @@ def test_a_demonstration_with_a_nan_is_refused_by_name(demonstrations: Path, cel
     with np.errstate(invalid="ignore"):
         write_dataset(spoilt, read_lineage(demonstrations), episodes)
     with pytest.raises(InputError, match=r"observation force\.z is nan in frame 7 of episode 2: .*\n  fix: .*clean"):
-        pipeline.train(CELL, spoilt, RECIPE, 0, "cpu", tmp_path / "policy", Notes())
+        training.train(CELL, spoilt, RECIPE, 0, "cpu", tmp_path / "policy", Notes())
     assert os.listdir(tmp_path) == ["spoilt"]
 
 
