@@ -1,5 +1,5 @@
 # make demo   the main job on a shipped cell
-# make test   the tests
+# make test   the tests; LONG=1 takes those that last minutes, too
 # make check  linters, types and import rules
 # make bench  measurements; ONLY=name runs one
 # make setup  the environment and nothing else
@@ -17,7 +17,7 @@ demo: setup
 test: setup
 	@status=0; \
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not realtime" -n 2 --dist loadscope $(ARGS) || [ $$? = 5 ] || status=1; \
-	$(PY) -m pytest -m realtime $(ARGS) || [ $$? = 5 ] || status=1; \
+	$(PY) -m pytest -m "realtime$(if $(LONG),, and not long)" $(ARGS) || [ $$? = 5 ] || status=1; \
 	exit $$status
 
 check: setup

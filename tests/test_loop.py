@@ -31,6 +31,7 @@ def options(policy: Path, out: Path) -> Options:
     return Options("peg_insertion", policy, RECIPE, 1, 1, 50, "virtual", "ur5e_worn", 0, out, key)
 
 
+@pytest.mark.long
 @pytest.mark.realtime
 @pytest.mark.timeout(600)
 def test_a_turn(policy, tmp_path) -> None:

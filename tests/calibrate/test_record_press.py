@@ -29,6 +29,7 @@ def exact(cell) -> CellSpec:
     return cell.model_copy(update={"variation": cell.variation.model_copy(update=known)})
 
 
+@pytest.mark.long
 @pytest.mark.realtime
 @pytest.mark.timeout(120)
 def test_ctrl_c_in_a_press_lifts_the_tip_off(tmp_path, exact, workcell) -> None:
