@@ -1,11 +1,12 @@
 # make demo   the main job on a shipped cell
-# make test   the tests; LONG=1 takes those that last minutes, too
+# make test   the tests; LONG=1 takes the longest, too
 # make check  linters, types and import rules
 # make bench  measurements; ONLY=name runs one
 # make setup  the environment and nothing else
 
 VENV := .venv
 PY := $(VENV)/bin/python
+SHORT := $(if $(LONG),, and not long)
 UV_VERSION := 0.13.9
 export HF_HUB_OFFLINE := 1
 
@@ -16,8 +17,8 @@ demo: setup
 # What must answer in time has the machine to itself. 5: none of those asked for is of that kind.
 test: setup
 	@status=0; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not realtime" -n 2 --dist loadscope $(ARGS) || [ $$? = 5 ] || status=1; \
-	$(PY) -m pytest -m "realtime$(if $(LONG),, and not long)" $(ARGS) || [ $$? = 5 ] || status=1; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not realtime$(SHORT)" -n 2 --dist loadscope $(ARGS) || [ $$? = 5 ] || status=1; \
+	$(PY) -m pytest -m "realtime$(SHORT)" $(ARGS) || [ $$? = 5 ] || status=1; \
 	exit $$status
 
 check: setup

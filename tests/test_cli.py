@@ -132,6 +132,7 @@ def test_resume_keeps_what_is_finished_and_remakes_what_changed(finished: Path) 
     assert (finished / "policy/policy.onnx").stat().st_mtime_ns == policy
 
 
+@pytest.mark.long
 def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [*RLAAS, "run", "peg_insertion", "--recipe", "default", "--until", "train", "--out", str(out)]

@@ -120,6 +120,7 @@ def test_a_sweep_goes_on_to_more_trials_and_leaves_a_recipe(demos: Path, space: 
     assert all((f"trial {t['number']}: pruned" in told) == (t["state"] == "pruned") for t in trials)
 
 
+@pytest.mark.long
 def test_what_shows_no_promise_is_pruned(demos: Path, tmp_path: Path, capsys) -> None:
     """An actor too small to learn anything: as soon as its episodes end, it is below the median of the one before."""
     space = tmp_path / "space.yaml"
@@ -174,6 +175,7 @@ class Interrupting(Quiet):
             raise KeyboardInterrupt
 
 
+@pytest.mark.long
 def test_finished_trials_outlive_what_breaks_off(demos: Path, space: Path, tmp_path: Path) -> None:
     out, recipe = tmp_path / "sweep", load_recipe(str(QUICK))
     options = Options("peg_insertion", demos, recipe, load_sweep(str(space)), 2, 0, "cpu", out)
