@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from robot_rlaas.cell.contract import Contract, Feature
+from robot_rlaas.cell.contract import Contract, components
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.data.episode import Episode
 from robot_rlaas.data.lineage import LINEAGE, REGENERATE, Attempt, Lineage, attempt_of, read_lineage
@@ -56,13 +56,10 @@ def features(contract: Contract, start: Sequence[str], cameras: Mapping[str, Siz
     def flag(name: str) -> dict[str, Any]:
         return {"dtype": "bool", "shape": (1,), "names": [name]}
 
-    def names(side: tuple[Feature, ...]) -> list[str]:
-        return [f"{feature.name}.{axis}" for feature in side for axis in feature.axes]
-
     def pictures(size: Size) -> dict[str, Any]:
         return {"dtype": "video", "shape": (*size, 3), "names": ["height", "width", "channels"]}
 
-    state, action = names(contract.observation), names(contract.action)
+    state, action = components(contract.observation), components(contract.action)
     return {
         "observation.state": vector(state),
         AGAIN: vector(state),

@@ -121,13 +121,12 @@ def _passes(task: HandlingTask, chain: SerialChain, home: np.ndarray) -> list[tu
     """For each door that the job passes, the points (3,) before and behind it, m, and the joint angles (k,) there."""
     found: dict[str, tuple[np.ndarray, ...]] = {}
     for before, stage in zip(task.stages, task.stages[1:]):
-        door = stage.through if stage.do == "move" else None
-        if door is None or door in found or stage.do != "move" or before.do != "move":
+        if stage.do != "move" or before.do != "move" or stage.through is None or stage.through in found:
             continue
         p = np.array([before.to_mm, stage.to_mm]) / 1000
         R = np.broadcast_to(tool_pose(chain, home[None]).R, (2, 3, 3))
         q, _ = solve(chain, Pose(R, p), np.broadcast_to(home, (2, len(home))))
-        found[door] = (*p, *q)
+        found[stage.through] = (*p, *q)
     return list(found.values())
 
 

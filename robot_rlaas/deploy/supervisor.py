@@ -206,7 +206,8 @@ class Supervisor:
         There is nothing before the first target, nor for an arm that is elsewhere: it would jump there.
         """
         self._wake(now_s)
-        self._moved_s = self._moved_s if self.at_rest else now_s
+        if not self.at_rest:
+            self._moved_s = now_s
         active = self._streaming or not self.at_rest or self._stops.standing
         if self._stops.update(self._trouble(now_s) if active else None, now_s):
             self.halt()

@@ -23,9 +23,7 @@ class NotFinite(ArithmeticError):
 
 def stopped(at: str, error: NotFinite) -> StageError:
     """Training ends there, `at` so many updates or epochs."""
-    return StageError(
-        f"training stopped at {at}: {error}; nothing was learned from it, and the last checkpoint is kept"
-    )
+    return StageError(f"training stopped at {at}: {error}; nothing was learned from it")
 
 
 def check_demonstrations(episodes: Sequence[Episode], contract: Contract, dataset: Path) -> None:

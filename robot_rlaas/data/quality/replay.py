@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from robot_rlaas.cell.contract import components
 from robot_rlaas.data.episode import Episode
 from robot_rlaas.data.quality.findings import Data, Finding, Severity, counted
 
@@ -131,7 +132,7 @@ def _off(run: Again, episode: Episode, scale: np.ndarray) -> np.ndarray:
 
 
 def _first(data: Data, run: Again, episode: Episode, frame: int, scale: np.ndarray) -> str:
-    names = [f"{feature.name}.{axis}" for feature in data.opened.contract.observation for axis in feature.axes]
+    names = components(data.opened.contract.observation)
     return names[int(_off(run, episode, scale)[frame].argmax())]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from robot_rlaas.cell.contract import components
 from robot_rlaas.data.quality.findings import Data, Finding, Severity, counted, longest_run, typical
 
 FROZEN_FRAMES = 5  # a value that noise moves every period holds still for so many by no chance
@@ -30,7 +31,7 @@ def _columns(data: Data, part: str, columns: np.ndarray) -> str:
     side = {"observation": data.opened.contract.observation, "action": data.opened.contract.action}.get(part)
     if side is None:
         return part
-    names = [f"{feature.name}.{axis}" for feature in side for axis in feature.axes]
+    names = components(side)
     some = ", ".join(names[i] for i in columns[:3])
     return f"{some} and {len(columns) - 3} more" if len(columns) > 3 else some
 
