@@ -185,8 +185,8 @@ class Senses:
         return None
 
     def _strayed(self, now_s: float) -> Trouble | None:
-        if not self._path:
-            return None
+        if not self._path or now_s - self.states.heard_s > self._quiet_s:
+            return None  # nobody knows where it is: that is a trouble of its own
         behind = np.abs(self.measured - self._at(now_s - LAG_S))
         worst = int(np.argmax(behind))
         if behind[worst] > FOLLOW_RAD:

@@ -30,7 +30,7 @@ names = st.one_of(
 )
 age = st.one_of(st.just(0.002), st.floats(-1.0, 1.0), st.just(math.nan))
 nonsense_target = st.tuples(target, names, age)
-disturbance = st.sampled_from(["force", "silent", "frozen", "away", "reset"])
+disturbance = st.sampled_from(["force", "silent", "lost", "frozen", "away", "reset"])
 action = st.one_of(drive, drive.map(lambda d: d), drive.filter(lambda d: d[1] > 3), nonsense_target, disturbance)
 
 
@@ -38,7 +38,7 @@ def act(bench: Bench, what) -> None:
     """A stream in one direction, one bad target, or something that happens to the arm."""
     if isinstance(what, str):
         disturb(bench, what)
-        bench.run(0.06)
+        bench.run(0.4 if what == "lost" else 0.06)
         disturb(bench, "reset")
     elif isinstance(what[1], int):
         direction, count, ticks = what
@@ -54,7 +54,7 @@ def act(bench: Bench, what) -> None:
 
 def disturb(bench: Bench, what: str) -> None:
     bench.force = (0.0, 0.0, 400.0 if what == "force" else 5.0)
-    bench.speaks = set() if what == "silent" else {"joint_states", "wrench"}
+    bench.speaks = set() if what in ("silent", "lost") else {"joint_states", "wrench"}
     bench.frozen = {"joint_states"} if what == "frozen" else set()
     if what == "away":
         bench.now_s += 0.13
@@ -68,6 +68,7 @@ NO_TARGET = ([], CHAIN.joints, 0.002)
 
 @given(st.lists(action, min_size=5, max_size=25))
 @example([STILL, STILL, FAST, NO_TARGET, "frozen", STILL])  # it took what a frozen sensor repeats for where the arm is
+@example([STILL, STILL, FAST, FAST, FAST, "lost", STILL])  # it asked how far an arm had moved that it had not heard of
 def test_no_setpoint_leaves_the_limits(actions):
     bench = Bench(ARM)
     for what in actions:

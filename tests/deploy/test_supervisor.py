@@ -333,6 +333,16 @@ def test_an_arm_that_does_not_follow_is_stopped():
     assert bench.events()[-1].value == pytest.approx(0.15, abs=0.01)
 
 
+@pytest.mark.parametrize("speed_rad_s", [0.3, 0.6, 0.9])
+def test_an_arm_that_is_not_heard_of_is_not_one_that_stands(speed_rad_s):
+    bench = Bench()
+    bench.run(0.5, on_time(steady(100, speed_rad_s)[:10], bench.now_s + 0.001))
+    bench.speaks = {"wrench"}
+    bench.run(1.0)
+    assert bench.supervisor.latched == "joint_states_quiet"
+    assert {event.cause for event in bench.events()} == {"joint_states_quiet"}
+
+
 def test_an_arm_that_stands_with_nothing_in_its_way_has_no_controller():
     bench, targets = Bench(), steady(100)
     bench.follows = 0.0
