@@ -39,11 +39,11 @@ class Figure(NamedTuple):
 
 
 def at_least(value: float, unit: str, goal: float) -> Figure:
-    return Figure(value, unit, goal, value >= goal)
+    return Figure(float(value), unit, goal, bool(value >= goal))
 
 
 def at_most(value: float, unit: str, goal: float) -> Figure:
-    return Figure(value, unit, goal, value <= goal)
+    return Figure(float(value), unit, goal, bool(value <= goal))
 
 
 class Quiet:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -50,8 +51,9 @@ class Contract(NamedTuple):
 
     def pack(self, values: dict[str, Array]) -> np.ndarray:
         """Named features (n, size) -> the observation vector (n, observation_size), clipped to bounds, float32."""
-        parts = [np.clip(values[f.name], f.low, f.high) for f in self.observation]
-        return np.concatenate(parts, axis=-1).astype(np.float32)
+        low, high = bounds(self.observation)
+        packed = np.concatenate([values[f.name] for f in self.observation], axis=-1)
+        return np.minimum(np.maximum(packed, low), high).astype(np.float32)
 
     def unpack(self, vector: Array) -> dict[str, Array]:
         """The observation vector (..., observation_size) -> named features, as views."""
@@ -83,6 +85,13 @@ class Contract(NamedTuple):
     def hash(self) -> str:
         """SHA-256 over everything a policy and a robot must agree on."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache
+def bounds(side: tuple[Feature, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest values (size,) of a vector of these features."""
+    sizes = [len(f.axes) for f in side]
+    return np.repeat([f.low for f in side], sizes), np.repeat([f.high for f in side], sizes)
 
 
 def components(side: tuple[Feature, ...]) -> list[str]:

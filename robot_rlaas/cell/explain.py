@@ -15,7 +15,7 @@ PATTERNS = {
     r"^[a-z][a-z0-9_]*$": "must be lower-case letters, digits and underscores, beginning with a letter",
     r"^[0-9a-f]{64}$": "must be 64 hexadecimal digits",
 }
-UNIT = re.compile(r"_(m|mm|rad|mrad|deg|s|hz|kg|N|Nm|Ns|A|px|mm_s|rad_s|rad_s2)$")
+UNIT = re.compile(r"_(m|mm|rad|mrad|deg|s|hz|kg|kg_m3|N|Nm|Ns|A|px|mm_s|rad_s|rad_s2)$")
 
 
 class Wrong(ValueError):

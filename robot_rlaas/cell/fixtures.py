@@ -93,6 +93,11 @@ class Door(Spec):
     open_share: Fraction
 
     @property
+    def surely_open_s(self) -> float:
+        """How long it stays wide open, once it is."""
+        return max(self.open_share * self.period_s - self.slide_s, 0.0)
+
+    @property
     def box_m(self) -> tuple[np.ndarray, np.ndarray]:
         """Two corners (3,) of the zone."""
         center, half = np.array(self.center_mm) / 1000, np.array(self.size_mm) / 2000

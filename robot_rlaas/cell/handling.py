@@ -153,7 +153,7 @@ class HandlingTask(Spec):
             tray, sight, name = trays[part.start], self.sight, part.name
             ranges |= {f"{name}_{axis}_mm": tray.jitter_mm for axis in "xy"} | {f"{name}_yaw_deg": tray.turned_deg}
             ranges |= {f"{name}_bias_{axis}_mm": sight.bias_mm for axis in "xy"}
-            ranges |= {f"{name}_bias_yaw_deg": sight.bias_deg, f"{name}_mass_kg": part.mass_kg}
+            ranges |= {f"{name}_bias_yaw_deg": sight.bias_deg, f"{name}_mass_kg": part.mass_range_kg}
         for tray in trays.values():
             ranges |= {f"{tray.name}_slot_{i}": (0.0, 1.0) for i in range(tray.slots[0] * tray.slots[1])}
         for fixture in self.fixtures:

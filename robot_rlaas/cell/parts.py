@@ -1,8 +1,8 @@
 """Free parts of a handling cell. Lengths are in mm."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, model_serializer, model_validator
 
 from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.fixtures import Name
@@ -19,12 +19,20 @@ class _Workpiece(Spec):
     """What every part has. The gripper holds it `grip_mm` above its base; `start` is the tray that it starts on."""
 
     name: Name
-    mass_kg: PositiveRange
     grip_mm: PositiveFloat
     start: Name
 
 
-class Block(_Workpiece):
+class _Weighed(_Workpiece):
+    mass_kg: PositiveRange
+
+    @property
+    def mass_range_kg(self) -> tuple[float, float]:
+        """From the lightest to the heaviest."""
+        return self.mass_kg
+
+
+class Block(_Weighed):
     """A box that stands upright. The gripper closes along its y."""
 
     shape: Literal["box"]
@@ -41,7 +49,7 @@ class Block(_Workpiece):
         return 90.0 if self.size_mm[0] == self.size_mm[1] else 180.0
 
 
-class Cylinder(_Workpiece):
+class Cylinder(_Weighed):
     """A cylinder that stands upright."""
 
     shape: Literal["cylinder"]
@@ -68,14 +76,27 @@ class Casting(Meshed, _Workpiece):
     """A part of any shape. It stands on the plane z = 0 of its mesh; the gripper closes along the mesh's y, about the
     mesh's z axis.
 
-    Its inertia is that of the mesh, with the mass that is given.
+    Its inertia is that of the mesh, with the mass that is given or that its material gives the mesh's volume.
 
     Attributes:
+        density_kg_m3: of its material, from the lightest to the heaviest, instead of `mass_kg`; the mesh is solid.
         symmetry_deg: turned by so much about z it is the same; 0: by any angle.
     """
 
     shape: Literal["cad"]
+    mass_kg: PositiveRange | None = None
+    density_kg_m3: PositiveRange | None = None
     symmetry_deg: Annotated[float, Field(ge=0, le=360)] = 360.0
+
+    @property
+    def mass_range_kg(self) -> tuple[float, float]:
+        """From the lightest to the heaviest."""
+        if self.mass_kg is not None:
+            return self.mass_kg
+        assert self.density_kg_m3 is not None
+        low, high = self.density_kg_m3
+        volume_m3 = self.mesh.volume_mm3 * 1e-9
+        return low * volume_m3, high * volume_m3
 
     @property
     def size_mm(self) -> tuple[float, float, float]:
@@ -109,6 +130,22 @@ class Casting(Meshed, _Workpiece):
                 f"{self.size_mm[0]:g} mm about x = 0: they would not close evenly on it"
             )
             raise Wrong(f"{stage}.at", reason, fix="move the mesh's origin, or choose other jaws")
+
+    @model_serializer(mode="wrap")
+    def _without_density(self, handler: Any) -> dict[str, Any]:
+        """A part that does not speak of it keeps its cell's hash."""
+        content = handler(self)
+        return {key: value for key, value in content.items() if key != "density_kg_m3" or value}
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Self:
+        if self.mass_kg is None and self.density_kg_m3 is None:
+            reason = "it says what the part weighs, or density_kg_m3 does"
+            raise Wrong("mass_kg", reason, fix="add one of them, as a range, such as density_kg_m3: [2650, 2750]")
+        if self.mass_kg is not None and self.density_kg_m3 is not None:
+            reason = "mass_kg says what the part weighs, too"
+            raise Wrong("density_kg_m3", reason, fix="take one of them out")
+        return self
 
     @model_validator(mode="after")
     def _can_stand_and_be_gripped(self) -> Self:

@@ -6,6 +6,7 @@ It is of draft 7, which every YAML editor knows. What a schema cannot say, such 
 
 import inspect
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -29,9 +30,9 @@ def json_schema() -> Schema:
     whole = CellFile.model_json_schema()
     definitions = whole.pop("$defs") | {"Cell": whole}
     told = {model.__name__: _docstring(model) for model in _all_models(CellFile)} | {"Cell": _docstring(CellFile)}
-    common = {name: text for _, attributes in told.values() for name, text in attributes.items()}
+    shared = _shared(attributes for _, attributes in told.values())
     for name, definition in definitions.items():
-        _describe(definition, told[name][0], common | told[name][1])
+        _describe(definition, told[name][0], shared | told[name][1])
     definitions = {name: _plain(definition) for name, definition in definitions.items()}
     changes = {f"{name}{CHANGED}": _changed(definition, definitions) for name, definition in definitions.items()}
     changes[f"Cell{CHANGED}"]["properties"] |= {EXTENDS: BASE}
@@ -44,6 +45,14 @@ def json_schema() -> Schema:
         "else": {"$ref": "#/$defs/Cell"},
     }
     return schema | {"$defs": definitions | changes}
+
+
+def _shared(attributes: Iterable[dict[str, str]]) -> dict[str, str]:
+    """What goes for a key wherever it stands: models that tell what theirs means agree on it."""
+    texts: dict[str, set[str]] = {}
+    for name, text in (item for told in attributes for item in told.items()):
+        texts.setdefault(name, set()).add(text)
+    return {name: alone.pop() for name, alone in texts.items() if len(alone) == 1}
 
 
 def _describe(definition: Schema, about: str, attributes: dict[str, str]) -> None:

@@ -27,6 +27,25 @@ class ToolState(NamedTuple):
     lead: Array
 
 
+class Standing(NamedTuple):
+    """An arm at rest.
+
+    Attributes:
+        q_rad: (n, k) joint angles.
+        tool: the tool's pose, and
+        J: (n, 6, k) its Jacobian there, as of `kinematics.forward`.
+    """
+
+    q_rad: Array
+    tool: Pose
+    J: Array
+
+    @staticmethod
+    def at(chain: SerialChain, q: Array) -> "Standing":
+        """At the joint angles q (n, k)."""
+        return Standing(q, *forward(chain, q))
+
+
 class ToolController:
     """Batched controller of n arms. One instance is one set of n references; it holds no other state.
 
@@ -49,10 +68,13 @@ class ToolController:
 
     def reset(self, q: Array, ids: Array | None = None) -> None:
         """Stand still at the joint angles q (m, k), for all arms or for those in `ids`."""
+        self.stand(Standing.at(self.chain, q), ids)
+
+    def stand(self, there: Standing, ids: Array | None = None) -> None:
+        """As `reset`; if `there` has one row, it is for all of them."""
         rows = slice(None) if ids is None else ids
-        self._targets[:, rows] = q
-        tool, self._J[rows] = forward(self.chain, q)
-        self._reference.R[rows], self._reference.p[rows] = tool
+        self._targets[:, rows], self._J[rows] = there.q_rad, there.J
+        self._reference.R[rows], self._reference.p[rows] = there.tool
 
     @property
     def targets(self) -> Array:
@@ -82,7 +104,7 @@ class ToolController:
             The joint targets for the coming period and what the safety filter changed.
         """
         xp = array_namespace(action)
-        action = xp.clip(xp.where(xp.isfinite(action), action, 0.0), -1.0, 1.0)
+        action = xp.minimum(xp.maximum(xp.where(xp.isfinite(action), action, 0.0), -1.0), 1.0)
         step_m = rotate(R_base_task, action[:, :3] * (self.control.step_mm / 1000))
         lead_m = clip_norm(state.lead[:, :3] + step_m, self.control.leash_mm / 1000)
         turned = about_z(action[:, 3] * np.deg2rad(self.control.step_deg)) @ matrix_from_vector(state.lead[:, 3:])
@@ -98,9 +120,9 @@ class ToolController:
 
     def setpoints(self, count: int) -> Array:
         """The setpoints at `count` equal instants of the present period -> (n, count, k), rad."""
-        phase = (np.arange(count) + 1.0)[None, :, None] / count
-        before, last, now = (t[:, None, :] for t in self._targets)
-        return setpoint((before, last, now), phase)
+        before, last, now = self._targets
+        by_instant = setpoint((before, last, now), (np.arange(count) + 1.0)[:, None, None] / count)
+        return array_namespace(now).permute_dims(by_instant, (1, 0, 2))
 
 
 def _pointing_down(R: Array) -> Array:

@@ -58,19 +58,11 @@ def forward(chain: SerialChain, q: Array) -> tuple[Pose, Array]:
         The tool's pose in the base frame and J (n, 6, k): linear velocity over angular velocity of the tool point.
     """
     xp = array_namespace(q)
-    pose, axes, anchors = _walk(chain, q)
-    axis = xp.stack(axes, axis=1)
-    arm = pose.p.T[:, None, :] - xp.stack(anchors, axis=1)
-    linear = xp.stack(
-        [
-            axis[1] * arm[2] - axis[2] * arm[1],
-            axis[2] * arm[0] - axis[0] * arm[2],
-            axis[0] * arm[1] - axis[1] * arm[0],
-        ],
-        axis=0,
-    )
+    pose, axis, anchor = _walk(chain, q)
+    axis, arm = xp.permute_dims(axis, (1, 2, 0)), pose.p.T[:, :, None] - xp.permute_dims(anchor, (1, 2, 0))
     J = xp.empty((q.shape[0], 6, q.shape[1]))  # in this very layout: others are multiplied, and rounded, otherwise
-    J[:, :3], J[:, 3:] = xp.permute_dims(linear, (2, 0, 1)), xp.permute_dims(axis, (2, 0, 1))
+    for x, y, z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        J[:, x], J[:, 3 + x] = axis[y] * arm[z] - axis[z] * arm[y], axis[x]
     return pose, J
 
 
@@ -79,37 +71,30 @@ def tool_pose(chain: SerialChain, q: Array) -> Pose:
     return _walk(chain, q)[0]
 
 
-def _walk(chain: SerialChain, q: Array) -> tuple[Pose, list[Array], list[Array]]:
-    """Along the chain: the tool's pose, and every joint's axis (3, n) and anchor (3, n).
+def _walk(chain: SerialChain, q: Array) -> tuple[Pose, Array, Array]:
+    """Along the chain: the tool's pose, and every joint's axis and anchor (k, 3, n).
 
-    Rows of the batch run last, so that a link costs one small product with long rows: several times faster than one
-    small product per row.
+    Rows of the batch run last, and x, y, z side by side, so that a link costs one small product with long rows and a
+    few steps along them. One product over all rows is never so narrow that it is rounded apart.
     """
     xp = array_namespace(q)
-    k = len(chain.joints)
     links = np.concatenate([chain.R, chain.p[:, :, None]], axis=2).transpose(0, 2, 1)  # (k, 4, 3): columns as rows
     tool = np.concatenate([chain.R_tool, chain.p_tool[:, None]], axis=1).T
-    q = xp.permute_dims(q, (1, 0))
-    c, s = xp.cos(q), xp.sin(q)
-    links, tool, count = xp.asarray(links), xp.asarray(tool), q.shape[1]
-    columns = xp.asarray(np.repeat(np.eye(3), count).reshape(3, 3, count))  # columns[j] is column j of R, (3, n)
-    p = xp.zeros((3, count))
-    axes, anchors = [], []
+    links, tool, (count, k) = xp.asarray(links), xp.asarray(tool), q.shape
+    c, s = (xp.concat([turn, turn, turn], axis=1) for turn in (xp.cos(q.T), xp.sin(q.T)))
+    axis, anchor = xp.empty((k, 3 * count)), xp.empty((k, 3 * count))
+    columns, p = xp.asarray(np.repeat(np.eye(3), count).reshape(3, -1)), xp.zeros(3 * count)
     for i in range(k):
-        x, y, z, along = _turned(xp, links[i], columns)
-        p = p + along
-        columns = xp.empty((3, 3, count))
-        columns[0], columns[1], columns[2] = x * c[i] + y * s[i], y * c[i] - x * s[i], z
-        axes.append(z)
-        anchors.append(p)
-    x, y, z, along = _turned(xp, tool, columns)
-    R = xp.stack([x.T, y.T, z.T], axis=2)
-    return Pose(R, xp.stack(list(p + along), axis=1)), axes, anchors
-
-
-def _turned(xp: Any, link: Array, columns: Array) -> Array:
-    """R times the columns of a link, (4, 3, n). One product over all rows: never so narrow that it is rounded apart."""
-    return xp.reshape(link @ xp.reshape(columns, (3, -1)), (4, 3, -1))
+        turned = links[i] @ columns  # the columns of the joint's frame, and the way there
+        x, y, p = turned[0], turned[1], p + turned[3]
+        turned[0], turned[1] = x * c[i] + y * s[i], y * c[i] - x * s[i]
+        columns = turned[:3]
+        axis[i], anchor[i] = columns[2], p
+    turned = tool @ columns
+    pose = Pose(xp.empty((count, 3, 3)), xp.empty((count, 3)))
+    pose.R[:] = xp.permute_dims(xp.reshape(turned[:3], (3, 3, count)), (2, 1, 0))
+    pose.p[:] = xp.reshape(p + turned[3], (3, count)).T
+    return pose, xp.reshape(axis, (k, 3, count)), xp.reshape(anchor, (k, 3, count))
 
 
 def joint_step(J: Array, twist: Array, damping: float = 1e-3) -> Array:

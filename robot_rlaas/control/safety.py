@@ -144,8 +144,8 @@ def limit_joints(envelope: Envelope, period_s: float, last: Array, step: Array, 
     a = xp.asarray(envelope.acceleration_rad_s2) * period_s**2
     v = xp.asarray(envelope.speed_rad_s) * period_s
     wanted = xp.where(xp.isfinite(wanted), wanted, last)
-    room_up = xp.maximum(xp.asarray(envelope.upper_rad) - last, 0.0 * last)
-    room_down = xp.maximum(last - xp.asarray(envelope.lower_rad), 0.0 * last)
+    room_up = xp.maximum(xp.asarray(envelope.upper_rad) - last, 0.0)
+    room_down = xp.maximum(last - xp.asarray(envelope.lower_rad), 0.0)
     up = xp.minimum(a * (xp.sqrt(1.0 + 2.0 * room_up / a) - 1.0), v)
     down = xp.minimum(a * (xp.sqrt(1.0 + 2.0 * room_down / a) - 1.0), v)
     move = _between(xp, wanted - last, -down, up)

@@ -9,7 +9,7 @@ import numpy as np
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.control.controller import ACTION_AXES, ToolController, ToolState
+from robot_rlaas.control.controller import ACTION_AXES, Standing, ToolController, ToolState
 from robot_rlaas.control.kinematics import Pose, tool_pose
 from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env.gauges import Gauges, Reading
@@ -19,6 +19,7 @@ from robot_rlaas.env.tasks import task_of
 from robot_rlaas.sim.backend import Backend, Physics
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
+from robot_rlaas.sim.seeing import SeeingBackend
 from robot_rlaas.sim.variation import NOTHING, Beyond, draw
 
 
@@ -114,7 +115,7 @@ class BatchEnv:
         self.seeds, self._beyond, self._next, self._restart = seeds, beyond, first_episode, restart
         self._order = order or (lambda numbers: numbers)
         self.simulated_s = 0.0
-        self._home = np.deg2rad(np.array(cell.robot.home_deg))
+        self._home = Standing.at(workcell.chain, np.deg2rad([cell.robot.home_deg]))
         self.episode = np.zeros(n, dtype=np.int64)
         self._steps = np.zeros(n, dtype=np.int64)
         self._peak, self._peak_at_s, self._return = np.zeros(n), np.zeros(n), np.zeros(n)
@@ -164,8 +165,8 @@ class BatchEnv:
 
     def step(self, action: np.ndarray) -> Step:
         """Take actions (n, action_size) for one control period."""
-        self._last_action = np.clip(np.nan_to_num(action), -1.0, 1.0)
-        tool_step, grip = np.split(self._last_action, [len(ACTION_AXES)], axis=1)
+        self._last_action = np.clip(np.where(np.isnan(action), 0.0, action), -1.0, 1.0)
+        tool_step, grip = self._last_action[:, : len(ACTION_AXES)], self._last_action[:, len(ACTION_AXES) :]
         self.controller.command(tool_step, self._tool, self.task.frame.R)
         opening = np.concatenate([0.5 + 0.5 * grip, self.task.machines], axis=1)
         physics = self.backend.step(self.controller.setpoints(self.backend.substeps), opening)
@@ -176,7 +177,7 @@ class BatchEnv:
         self._tool, observation = tool, self.contract.pack(look.features)
         peak = np.maximum(self._peak, physics.contact_N)
         terms = self._reward(look, keep_out, peak, charged)
-        reward = np.sum(list(terms.values()), axis=0)
+        reward = sum(terms.values(), np.zeros(self.nsim))
         self._note(look, keep_out, peak, reward)
         timeout = self._steps >= self.cell.horizon
         ended = np.logical_or(look.done, look.failed)
@@ -207,6 +208,11 @@ class BatchEnv:
         return self._draw
 
     @property
+    def pictures(self) -> dict[str, np.ndarray]:
+        """What the cell's cameras see now, camera by camera (n, height, width, 3) uint8; nothing where nobody looks."""
+        return self.backend.pictures if isinstance(self.backend, SeeingBackend) else {}
+
+    @property
     def stage(self) -> np.ndarray:
         """(n,) the furthest stage of each present episode, an index into `task.stages`."""
         return self._stage
@@ -230,9 +236,8 @@ class BatchEnv:
         fresh = draw(self.cell, self.seeds, self.episode[ids], self._beyond) if starts is None else starts
         put(self._draw, ids, fresh)
         self.task.begin(ids, fresh)
-        q = np.broadcast_to(self._home, (len(ids), len(self._home)))
-        physics = self.backend.reset(ids, fresh, q)
-        self.controller.reset(q, ids)
+        physics = self.backend.reset(ids, fresh, np.repeat(self._home.q_rad, len(ids), axis=0))
+        self.controller.stand(self._home, ids)
         self._steps[ids], self._stage[ids], self._keep_out[ids] = 0, 0, False
         self._peak[ids] = self._peak_at_s[ids] = self._return[ids] = 0.0
         self._stage_s[ids] = np.inf

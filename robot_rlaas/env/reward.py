@@ -22,8 +22,8 @@ def force_cost(cell: CellSpec, peak_N: Array) -> Array:
     """
     xp = array_namespace(peak_N)
     share = peak_N / cell.requirements.contact_force_N.limit
-    beyond = xp.maximum(share - FULL_FORCE, 0.0 * share)
-    return xp.clip(share, FREE_FORCE, FULL_FORCE) - FREE_FORCE + BEYOND * beyond
+    beyond = xp.maximum(share - FULL_FORCE, 0.0)
+    return xp.minimum(xp.maximum(share, FREE_FORCE), FULL_FORCE) - FREE_FORCE + BEYOND * beyond
 
 
 def reward_terms(

@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import spaces
 
 from robot_rlaas.cell.cameras import STATE, CameraSpec
-from robot_rlaas.cell.contract import Contract, Feature
+from robot_rlaas.cell.contract import Contract, Feature, bounds
 
 
 def observation_space(contract: Contract, cameras: Mapping[str, CameraSpec]) -> spaces.Box | spaces.Dict:
@@ -24,6 +24,5 @@ def action_space(contract: Contract) -> spaces.Box:
 
 
 def _box(features: tuple[Feature, ...]) -> spaces.Box:
-    low = np.concatenate([np.full(len(f.axes), f.low, np.float32) for f in features])
-    high = np.concatenate([np.full(len(f.axes), f.high, np.float32) for f in features])
-    return spaces.Box(low, high, dtype=np.float32)
+    low, high = bounds(features)
+    return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)

@@ -64,7 +64,8 @@ def uniform(
 ) -> np.ndarray:
     """Uniform between two ends or, where there is an inner range, in what of it lies outside that."""
     low, high = ends
-    inner_low, inner_high = inner or (high, high)
-    below, above = max(inner_low - low, 0.0), max(high - inner_high, 0.0)
+    if inner is None:
+        return low + rng.uniform(0.0, high - low, size)
+    below, above = max(inner[0] - low, 0.0), max(high - inner[1], 0.0)
     at = np.asarray(rng.uniform(0.0, below + above, size))
-    return np.where(at <= below, low + at, inner_high + at - below)
+    return np.where(at <= below, low + at, inner[1] + at - below)

@@ -69,7 +69,7 @@ def _add_part(spec: mujoco.MjSpec, part: Workpiece, number: int) -> None:
     rgba = COLOURS[number % len(COLOURS)]
     free = {"contype": FREE, "conaffinity": FREE, "friction": (1, *ROLLING), **FIRM}
     if isinstance(part, Casting):
-        body.explicitinertial, body.mass = True, np.mean(part.mass_kg)
+        body.explicitinertial, body.mass = True, np.mean(part.mass_range_kg)
         body.ipos, body.fullinertia = (
             np.array(part.mesh.centroid_mm) / 1000,
             body.mass * np.array(part.mesh.inertia_mm2) / 1e6,
@@ -82,7 +82,7 @@ def _add_part(spec: mujoco.MjSpec, part: Workpiece, number: int) -> None:
         type=CYLINDER if round_part else BOX,
         size=(x / 2, z / 2, 0) if round_part else (x / 2, y / 2, z / 2),
         pos=(0, 0, z / 2),
-        mass=np.mean(part.mass_kg),
+        mass=np.mean(part.mass_range_kg),
         rgba=rgba,
         **free,
     )

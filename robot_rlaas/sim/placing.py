@@ -51,11 +51,13 @@ class InsertionPlacing:
     def place(self, ids: np.ndarray, start: Draw) -> np.ndarray:
         """See `Placing.place`."""
         self._qpos[ids[:, None], self._turning] = np.deg2rad(start.start)
-        tilt = np.concatenate([start.plate_tilt_rad, np.zeros((len(ids), 1))], axis=1)
+        turns = np.zeros((3, len(ids), 3))
+        turns[0, :, 2], turns[1, :, :2], turns[2] = start.plate_yaw_rad, start.plate_tilt_rad, start.hand_rad
+        yaw, tilt, hand = quaternions(turns)
         self._mocap_pos[ids, 0] = self._plate_m + np.concatenate([start.plate_xy_m, start.plate_z_m[:, None]], axis=1)
-        self._mocap_quat[ids, 0] = after(quaternions(UP * start.plate_yaw_rad[:, None]), quaternions(tilt))
+        self._mocap_quat[ids, 0] = after(yaw, tilt)
         self._body_pos[ids, self._part] = self._part_m + start.hand_m
-        self._body_quat[ids, self._part] = quaternions(start.hand_rad)
+        self._body_quat[ids, self._part] = hand
         self._friction[ids[:, None], self._geoms, 0] = start.friction[:, None]
         return np.zeros((len(ids), self._drives))
 
@@ -104,7 +106,7 @@ def after(first: np.ndarray, then: np.ndarray) -> np.ndarray:
 
 
 def quaternions(rotvec: np.ndarray) -> np.ndarray:
-    """Rotation vectors (n, 3), rad -> quaternions (n, 4), wxyz."""
-    angle = np.linalg.norm(rotvec, axis=1, keepdims=True)
+    """Rotation vectors (..., 3), rad -> quaternions (..., 4), wxyz."""
+    angle = np.sqrt((rotvec**2).sum(axis=-1, keepdims=True))
     axis = rotvec / np.where(angle < 1e-12, 1.0, angle)
-    return np.concatenate([np.cos(angle / 2), axis * np.sin(angle / 2)], axis=1)
+    return np.concatenate([np.cos(angle / 2), axis * np.sin(angle / 2)], axis=-1)

@@ -221,6 +221,33 @@ def test_a_part_is_gripped_where_it_is_told(tmp_path: Path) -> None:
     assert part.symmetry_deg == 360
 
 
+def test_a_parts_mass_follows_from_its_material(tmp_path: Path) -> None:
+    dense = PART.replace("mass_kg: [0.3, 0.4]", "density_kg_m3: [2500, 2700]")
+    cell = load_cell(str(cell_with(tmp_path, "machine_tending", dense, a=block(60, 40, 60))))
+    assert cell.task.parts[0].mass_range_kg == pytest.approx((0.144 * 2.5, 0.144 * 2.7))  # litres times kg per litre
+    assert cell.task.start_ranges["billet_mass_kg"] == pytest.approx((0.36, 0.3888))
+    assert build(cell).model.body("billet").mass[0] == pytest.approx(0.3744)
+    assert CellSpec.model_validate(cell.model_dump()) == cell
+    weighed = load_cell(str(cell_with(tmp_path, "machine_tending", PART, a=block(60, 40, 60))))
+    assert "density_kg_m3" not in weighed.model_dump()["task"]["parts"][0], "the hash of older cells stays"
+
+
+WEIGHED = {
+    "not at all": ("grip_mm: 40", "'task.parts.0.mass_kg' is missing: it says what the part weighs, or density_kg_m3"),
+    "twice": ("mass_kg: [1, 2], density_kg_m3: [1, 2], grip_mm: 40", "mass_kg says what the part weighs, too"),
+    "as one number": ("density_kg_m3: 2700, grip_mm: 40", "'task.parts.0.density_kg_m3' is 2700"),
+}
+
+
+@pytest.mark.parametrize("how", WEIGHED)
+def test_a_part_is_weighed_once(tmp_path: Path, how: str) -> None:
+    keys, told = WEIGHED[how]
+    part = PART.replace("mass_kg: [0.3, 0.4], grip_mm: 40", keys)
+    message = refusal(cell_with(tmp_path, "machine_tending", part, a=block(60, 40, 60)))
+    assert told in message
+    assert "fix: " in message
+
+
 def test_what_stands_in_an_arms_own_file_is_the_cells_meaning(tmp_path: Path) -> None:
     shipped = (data_dir("sim_assets") / "arms" / "ur5e.xml").read_text()
     profile = (data_dir("hardware") / "ur5e.yaml").read_text()

@@ -94,6 +94,7 @@ def test_it_asks_for_what_must_be_there_unless_the_file_extends_another(errors) 
 
 def test_it_tells_what_the_keys_mean() -> None:
     sections = json_schema()["$defs"]
+    assert "description" not in sections["Tray"]["properties"]["name"], "what others say of theirs is not about this"
     untold = {
         f"{name}.{key}"
         for name in ("RobotSpec", "Variation", "HeldOut", "Sensing", "Control")

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ import warp as wp
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.cli import main
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
+from robot_rlaas.data.lineage import read_lineage
 from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.pipeline import Cell
 from robot_rlaas.sim import warp as warp_module
@@ -186,6 +190,23 @@ def test_the_environment_runs_on_it() -> None:
     same = [one.success == other.success and abs(one.steps - other.steps) <= 1 for one, other in zip(*ended)]
     assert sum(same) >= 15
     assert sum(o.success for o in ended[1]) >= 15
+
+
+def test_demonstrations_and_trainings_are_asked_to_run_on_it(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    demos, out = tmp_path / "demos", tmp_path / "out"
+    generate, train = ("demos", "generate", "peg_insertion"), ("train", "peg_insertion", "--demos", str(demos))
+    assert main([*generate, "--episodes", "1", "--simulator", "warp:cpu", "--out", str(demos)]) == 0
+    assert read_lineage(demos).made.settings["simulator"] == "warp:cpu"
+    capfd.readouterr()
+    wrong = {"warp:cuda:99": "Warp finds no device 'cuda:99'", "gpu": "the simulator is 'gpu'; allowed are"}
+    for command, name in product((generate, train), wrong):
+        assert main([*command, "--simulator", name, "--out", str(out)]) == 2
+        told = capfd.readouterr().err
+        assert wrong[name] in told
+        assert "fix: " in told
+        assert not out.exists()
+    assert main([*train, "--simulator", "warp:cpu", "--sweep", "1", "--out", str(out)]) == 2
+    assert "--simulator: not together with --sweep" in capfd.readouterr().err
 
 
 def test_nothing_stands_in_for_what_is_missing(make: Make, monkeypatch) -> None:

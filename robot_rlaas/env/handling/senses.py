@@ -24,7 +24,7 @@ class Doors:
     def __init__(self, task: HandlingTask, count: int) -> None:
         doors = [(i, f) for i, f in enumerate(task.moving) if isinstance(f, Door)]
         self._drive = np.array([i for i, _ in doors], int)
-        self._stays_s = np.array([f.open_share * f.period_s - f.slide_s for _, f in doors])
+        self._stays_s = np.array([f.surely_open_s for _, f in doors])
         self._was_open, self._since_s = np.ones((count, len(doors)), bool), np.full((count, len(doors)), np.inf)
 
     def sense(self, ids: np.ndarray, first: np.ndarray, openings: np.ndarray, period_s: float) -> np.ndarray:

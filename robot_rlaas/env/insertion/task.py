@@ -107,8 +107,10 @@ def observe(
     """
     xp = array_namespace(wrench)
     task_tool = transpose(task.R) @ tool.measured.R
-    position, force = rotate_back(task.R, tool.measured.p - task.p), rotate(task_tool, wrench[:, :3])
-    height, before = position[:, 2], xp.isnan(touch[:, 0])
+    position = rotate_back(task.R, tool.measured.p - task.p)
+    lead, felt = (xp.reshape(pair, (-1, 2, 3)) for pair in (tool.lead, wrench))
+    lead, felt = rotate_back(task.R[:, None], lead), rotate(task_tool[:, None], felt)
+    force, height, before = felt[:, 0], position[:, 2], xp.isnan(touch[:, 0])
     touching = before & (force[:, 2] > TOUCH_N) & (height < TOUCH_HEIGHT_M)
     touch = xp.where(touching[:, None], xp.stack([height, steps + 0.0 * height], axis=-1), touch)
     happened = ~xp.isnan(touch[:, 0])
@@ -116,10 +118,10 @@ def observe(
     features = {
         "tool_position": position,
         "tool_rotation": rotation_vector(task_tool @ xp.asarray(DOWN)),
-        "lead_position": rotate_back(task.R, tool.lead[:, :3]),
-        "lead_rotation": rotate_back(task.R, tool.lead[:, 3:]),
+        "lead_position": lead[:, 0],
+        "lead_rotation": lead[:, 1],
         "force": force,
-        "torque": rotate(task_tool, wrench[:, 3:]),
+        "torque": felt[:, 1],
         "last_action": last_action,
         "clock": clock(cell, steps),
         "touch": xp.stack([1.0 * happened, since], axis=-1),
@@ -164,7 +166,7 @@ def progress(cell: CellSpec, hole: Pose, tip: Array) -> Progress:
     tip_hole = rotate_back(hole.R, tip - hole.p)
     lateral = xp.sqrt(xp.sum(tip_hole[:, :2] ** 2, axis=-1))
     over = lateral < min(cell.task.part.section_mm) / 2000
-    depth = xp.where(over, xp.maximum(-tip_hole[:, 2], 0.0 * lateral), 0.0 * lateral)
+    depth = xp.where(over, xp.maximum(-tip_hole[:, 2], 0.0), 0.0)
     done = depth >= cell.task.depth_mm / 1000
     surface = (cell.task.plate.chamfer_mm + 0.5) / 1000
     near = tip_hole[:, 2] < 0.002
@@ -177,7 +179,7 @@ def potential(cell: CellSpec, at: Progress) -> Array:
     xp = array_namespace(at.lateral_m)
     beside = sum(xp.exp(-at.lateral_m / scale) for scale in LATERAL_SCALES_M) / len(LATERAL_SCALES_M)
     above = xp.where(at.depth_m > 0, 1.0, xp.exp(-xp.abs(at.tip_m[:, 2]) / 0.02))
-    return (beside + above) / 2 + xp.minimum(at.depth_m / (cell.task.depth_mm / 1000), 1.0 + 0.0 * beside)
+    return (beside + above) / 2 + xp.minimum(at.depth_m / (cell.task.depth_mm / 1000), 1.0)
 
 
 class Insertion:
