@@ -27,6 +27,7 @@ ARGUMENTS = {
     "perception": ("", "a perception file: how the camera of a real arm sees where the plate is"),
     "port": ("", "of a real arm that LeRobot drives, such as an SO-101; empty: as the hardware profile says"),
     "robot_id": ("", "LeRobot's name of that arm, whose calibration it takes; empty: as the hardware profile says"),
+    "controller": ("", "forward or trajectory: what the arm is moved through; empty: as the hardware profile says"),
     "log_mb": ("", "megabytes after which the log goes on in a new file, log_0001.mcap and so on; empty: one file"),
     "ui": ("false", "true: a page in the browser that shows the arm and stops it"),
     "ui_port": (str(PORT), "of that page"),
@@ -57,7 +58,7 @@ def processes(context: LaunchContext) -> list[LogInfo | ExecuteProcess]:
         domain=given["domain"],
         ui=ui_at(given["ui_host"], int(given["ui_port"])) if _true(given["ui"]) else None,
         perception=Path(given["perception"]) if given["perception"] else None,
-        line=Line(given["port"], given["robot_id"]),
+        line=Line(given["port"], given["robot_id"], given["controller"]),
         log_mb=float(given["log_mb"]) if given["log_mb"] else None,
     )
     return [

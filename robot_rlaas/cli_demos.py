@@ -8,12 +8,15 @@ from robot_rlaas.options import (
     add_cell,
     add_command,
     add_group,
+    add_line,
     add_path,
     add_plant,
     add_recipe,
     add_seed,
+    add_simulator,
     chosen_recipe,
     count,
+    line_of,
     natural,
     run_stage,
     share,
@@ -29,6 +32,7 @@ def demos_commands(commands) -> None:
     generate.add_argument("--episodes", type=count, help="(default: the recipe's)")
     add_recipe(generate)
     add_seed(generate)
+    add_simulator(generate)
     add_path(generate, "--out", "the dataset to write")
     _record_command(group)
     _augment_command(group)
@@ -56,6 +60,7 @@ def _record_command(group) -> None:
     text = "record at an arm, over ROS 2 and under its supervisor (default: in simulation)"
     record.add_argument("--arm", choices=("virtual", "real"), help=text)
     add_plant(record)
+    add_line(record, "--arm-port")
     record.add_argument("--port", type=count, default=8080, help="of the page, or the next free one (default: 8080)")
     add_seed(record)
     text = "numbers of the seed's starts that come first, such as those that 'rlaas demos inspect' wants next"
@@ -87,16 +92,17 @@ def _generate(options: argparse.Namespace) -> int:
     recipe = chosen_recipe(options)
     if options.episodes:
         recipe = recipe.model_copy(update={"demonstrations": options.episodes})
-    return run_stage(lambda p, watch: p.demonstrate(options.cell, recipe, options.seed, options.out, watch))
+    o = options
+    return run_stage(lambda p, watch: p.demonstrate(o.cell, recipe, o.seed, o.out, watch, o.simulator))
 
 
 def _record(options: argparse.Namespace) -> int:
-    o = options
+    o, line = options, line_of(options)
 
     def work(_, watch):
         from robot_rlaas.recording import Settings, record
 
-        hands = (o.device, tuple(o.device_option), o.twist, o.domain_id, o.arm, o.plant, tuple(o.starts))
+        hands = (o.device, tuple(o.device_option), o.twist, o.domain_id, o.arm, o.plant, tuple(o.starts), line)
         return record(o.cell, Settings(o.episodes, o.operator, o.seed, o.policy, o.port, *hands), o.out, watch)
 
     return run_stage(work)

@@ -10,6 +10,7 @@ from robot_rlaas.options import (
     add_path,
     add_recipe,
     add_seed,
+    add_simulator,
     add_track,
     chosen_recipe,
     count,
@@ -31,6 +32,7 @@ def train_command(commands) -> None:
     add_recipe(parser)
     add_seed(parser)
     add_device(parser)
+    add_simulator(parser)
     text = "go on with an interrupted training, from what it left beside --out: the same comes out, to the bit"
     parser.add_argument("--resume", action="store_true", help=text)
     parser.set_defaults(interrupted="; once PPO has begun, the same command with --resume goes on")
@@ -60,7 +62,8 @@ def _train(options: argparse.Namespace) -> int:
             if record:
                 record.demonstrations(o.demos)
             meter = CostMeter()
-            result = train(o.cell, o.demos, recipe, o.seed, o.device, o.out, watch, follow=record, resume=o.resume)
+            given = o.cell, o.demos, recipe, o.seed, o.device, o.out, watch
+            result = train(*given, follow=record, resume=o.resume, simulator=o.simulator)
             if record:
                 record.stage("train", o.out, **meter.read(), result=result.text)
         return result
@@ -72,6 +75,8 @@ def _sweep(options: argparse.Namespace) -> int:
     o = options
     if o.track:
         raise InputError("--track: not together with --sweep, which keeps its own record in --out", fix="leave it out")
+    if o.simulator != "cpu":
+        raise InputError("--simulator: not together with --sweep, whose trials run on the CPU", fix="leave it out")
     recipe, o.interrupted = chosen_recipe(o), "; finished trials are kept: the same command goes on"
 
     def work(_, watch):

@@ -99,14 +99,13 @@ def read_deployment(path: Path, cell: Cell) -> Log:
     from robot_rlaas.deploy.names import OBSERVATION
     from robot_rlaas.deploy.recorded import later_parts
 
-    cut = list[Path]()
-    said = [json.loads(m.data) for _, m in read_topics(path, (OBSERVATION,), on_cut=cut.append)[OBSERVATION]]
+    said = [json.loads(m.data) for _, m in read_topics(path, (OBSERVATION,))[OBSERVATION]]
     parts = {file: cut_off.metadata_of(file) for file in mcap_files(path)}
     folder, more = (path, []) if path.is_dir() else (path.parent, later_parts(path))
     log = Log(
         folder,
         parts,
-        [f"{file}: {cut_off.told(file)}" for file in cut],
+        [f"{file}: {cut_off.told(file)}" for file in parts if cut_off.is_cut(file)],
         [f"{path}: the log goes on in {len(more)} more files; name {folder} for all of it"] if more else [],
         list(attempts_of(said)),
     )

@@ -14,6 +14,7 @@ from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.contact import ContactReport
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.extends import EXTENDS
+from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
 from robot_rlaas.cell.spec import cell_path, load_cell
 from robot_rlaas.cell.strict_yaml import load_spec
 from robot_rlaas.files import sha256_file, write_atomic, write_json
@@ -46,6 +47,7 @@ class Options(NamedTuple):
         seed: of everything that is drawn; each turn takes the next one.
         out: gets a directory per turn and loop.json. Finished turns that are there are kept.
         key: signs the bundles, and is the one that the arm trusts.
+        line: how the arm is reached.
     """
 
     cell: str
@@ -59,6 +61,7 @@ class Options(NamedTuple):
     seed: int
     out: Path
     key: "PrivateKey"
+    line: Line = AS_THE_PROFILE_SAYS
 
 
 class Judged(NamedTuple):
@@ -156,6 +159,7 @@ def _key(o: Options, number: int, cell: str, policy: Path) -> str:
         o.arm,
         o.plant,
         o.seed,
+        *filter(None, o.line),
     )
 
 
@@ -165,7 +169,7 @@ def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch:
     pipeline.build_bundle(policy, None, folder / "bundle", o.key, cell)
     deployed, stopped = _deployed(o, folder, seed, watch)
     watch.say("now the arm moves through two motions of its own, 12 s and 6 s, to be calibrated")
-    calibration.calibrate(cell, folder / "calibration", o.plant, o.arm, seed, watch)
+    calibration.calibrate(cell, folder / "calibration", o.plant, o.arm, seed, watch, o.line)
     found = load_spec(folder / "calibration" / CALIBRATION, Calibration)
     known = {"calibration": folder / "calibration" / CALIBRATION} if found.accepted else {}
     known |= _learned(cell, folder, watch)
@@ -223,7 +227,7 @@ def _deployed(o: Options, folder: Path, seed: int, watch: Watch) -> tuple[dict[s
 
     bundle, out, trust = folder / "bundle", folder / "deployment", Trust((o.key.public,))
     try:
-        pipeline.deploy(bundle, out, o.attempts, o.plant, o.arm, seed, None, trust, watch)
+        pipeline.deploy(bundle, out, o.attempts, o.plant, o.arm, seed, None, trust, watch, line=o.line)
     except StageError as error:
         if o.arm == "real":
             raise

@@ -12,6 +12,7 @@ import numpy as np
 from robot_rlaas.bundle import Bundle, Trust, load_bundle
 from robot_rlaas.bundle.contents import is_bundle
 from robot_rlaas.cell.errors import InputError, StageError
+from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
 from robot_rlaas.cell.kinds import deployable, insertion_only
 from robot_rlaas.cell.limits import further_limits
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
@@ -57,6 +58,7 @@ def qualify_on_arm(
     out: Path,
     watch: Watch,
     trust: Trust,
+    line: Line = AS_THE_PROFILE_SAYS,
 ) -> Result:
     """Judge a bundle by what it does on an arm over ROS 2.
 
@@ -68,7 +70,7 @@ def qualify_on_arm(
         bundle: what drives the arm.
         seed: of a virtual arm's parts, together with the policy's SHA-256.
         attempts: exactly so many.
-        arm, plant: as in `deploy.run.deploy`.
+        arm, plant, line: as in `deploy.run.deploy`.
         confirm: on a real arm, gets the number of each attempt, from 1, as soon as it was made, and asks the operator
             whether the part was inserted; EOFError is no answer. None where nobody can be asked. What the policy says
             of itself qualifies nothing.
@@ -105,6 +107,7 @@ def qualify_on_arm(
             plant=plant,
             arm=arm,
             seed=seeds.seed,
+            line=line,
             on_event=operator.hear,
         )
     if deployed.bundle_sha256 != content.sha256:

@@ -89,8 +89,14 @@ def chosen_recipe(options: argparse.Namespace) -> "Recipe":
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """--device."""
-    text = "of the network; the simulation runs on the CPU, and so does a small network: auto is cpu"
+    text = "of the network: auto is cpu, where a small one is fastest"
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=text)
+
+
+def add_simulator(parser: argparse.ArgumentParser) -> None:
+    """--simulator."""
+    text = "cpu, or MuJoCo Warp on one of its devices: warp:cuda, warp:cuda:1, warp:cpu (default: cpu)"
+    parser.add_argument("--simulator", default="cpu", metavar="NAME", help=text)
 
 
 TRACK = "sqlite:///runs/mlflow.db"
@@ -113,21 +119,25 @@ def add_plant(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
 
 
-def add_line(parser: argparse.ArgumentParser) -> None:
-    """--port and --robot-id."""
+def add_line(parser: argparse.ArgumentParser, port: str = "--port") -> None:
+    """--port, or what it is called where that is another one's, --robot-id and --controller."""
     text = "of a real arm that LeRobot drives, such as an SO-101 (default: the hardware profile's)"
-    parser.add_argument("--port", default="", metavar="PATH", help=text)
+    parser.add_argument(port, default="", metavar="PATH", dest="arm_port", help=text)
     text = "LeRobot's name of that arm, whose calibration it takes (default: the hardware profile's)"
     parser.add_argument("--robot-id", default="", metavar="ID", help=text)
+    text = "of ros2_control that the arm is moved through (default: the hardware profile's `controller`)"
+    parser.add_argument("--controller", choices=("forward", "trajectory"), default="", help=text)
 
 
 def line_of(options: argparse.Namespace) -> "Line":
     """What `add_line` added."""
     from robot_rlaas.cell.hardware import Line
 
-    if options.arm != "real" and (options.port or options.robot_id):
-        raise InputError("--port and --robot-id are of a real arm", fix="add --arm real, or leave them out")
-    return Line(options.port, options.robot_id)
+    if options.arm != "real" and (options.arm_port or options.robot_id):
+        raise InputError("a serial port and --robot-id are of a real arm", fix="add --arm real, or leave them out")
+    if options.arm is None and options.controller:
+        raise InputError("--controller is of an arm", fix="add --arm virtual or --arm real, or leave it out")
+    return Line(options.arm_port, options.robot_id, options.controller)
 
 
 def run_stage(work: Callable) -> int:

@@ -1,7 +1,7 @@
 """The stages, wired together: each takes artefacts from disk and leaves one there."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -17,6 +17,7 @@ from robot_rlaas.files import staged_dir
 if TYPE_CHECKING:
     from robot_rlaas.bundle import Bundle, Trust
     from robot_rlaas.bundle.keys import PrivateKey
+    from robot_rlaas.cell.contract import Policy
     from robot_rlaas.env.batch import BatchEnv
     from robot_rlaas.learn.recipe import Recipe
     from robot_rlaas.sim.model import Workcell
@@ -92,6 +93,13 @@ class Cell:
         with seeing_backend_of(simulator, self.workcell, spec, simulations) as backend:
             yield BatchEnv(spec, self.workcell, backend, seeds, first)
 
+    def env_for(self, policy: "Policy", simulations: int, seeds: Seeds) -> AbstractContextManager["BatchEnv"]:
+        """A batched environment for who acts in it: see `env.acting.env_for`."""
+        from robot_rlaas.env.acting import env_for
+        from robot_rlaas.sim.cpu import CpuBackend
+
+        return env_for(policy, self.spec, self.workcell, CpuBackend(self.workcell, self.spec, simulations), seeds)
+
 
 def widened(cell: CellSpec, factor: float) -> CellSpec:
     """The cell with wider ranges of what nobody observes: of biases, and of the part in the hand."""
@@ -135,19 +143,19 @@ def show(cell: Cell, path: Path, watch: Watch) -> Path | None:
         return None
 
 
-def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: Watch) -> Result:
-    """Record scripted demonstrations as a LeRobotDataset v3."""
+def demonstrate(reference: str, recipe: "Recipe", seed: int, out: Path, watch: Watch, simulator: str = "cpu") -> Result:
+    """Record scripted demonstrations as a LeRobotDataset v3. `simulator` as of `sim.backends.backend_of`."""
     from robot_rlaas.data.episode import record, start_axes
     from robot_rlaas.data.lerobot import write_dataset
     from robot_rlaas.data.lineage import Made, lineage_of
     from robot_rlaas.env.tasks import expert_of
 
     cell, count = Cell.load(reference), recipe.demonstrations
-    env = cell.env(min(count, 100), Seeds(seed, Space.DEMONSTRATE))
+    env = cell.env(min(count, 100), Seeds(seed, Space.DEMONSTRATE), simulator=simulator)
     expert = expert_of(cell.spec, env.contract, env.nsim)
     noise = np.random.default_rng([seed, int(Space.DEMONSTRATE)])
     episodes = record(env, expert, count, recipe.demonstration_noise, noise, counter(watch, "recording", count))
-    made = Made(by="rlaas demos generate", settings={"noise": recipe.demonstration_noise})
+    made = Made(by="rlaas demos generate", settings={"noise": recipe.demonstration_noise, "simulator": simulator})
     lineage = lineage_of(cell.spec, env.contract, start_axes(cell.spec), made)
     write_dataset(out, lineage, episodes, counter(watch, "writing", count))
     frames = sum(len(e.action) for e in episodes)

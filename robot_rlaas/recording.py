@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.data.episode import Episode, start_axes
@@ -47,7 +48,7 @@ class Settings(NamedTuple):
         port: of the page; the next free one is taken.
         device, options: as in `teleop.devices.device`: moves the tool, beside the page.
         twist, domain_id: as in `teleop.twist.twists`: so does this.
-        arm, plant: as in `deploy.run.deploy`, to record at an arm; without one, in simulation.
+        arm, plant, line: as in `deploy.run.deploy`, to record at an arm; without one, in simulation.
         starts: numbers of starts that come before all others; an arm has none.
     """
 
@@ -63,6 +64,7 @@ class Settings(NamedTuple):
     arm: str | None = None
     plant: str = "ur5e_worn"
     starts: tuple[int, ...] = ()
+    line: Line = AS_THE_PROFILE_SAYS
 
 
 class Growing:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
 from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.kinematics import Pose
@@ -33,26 +34,45 @@ def at_arm(cell: Cell, settings: Settings, out: Path, watch: Watch) -> Iterator[
         InputError: if the cell cannot go onto an arm, a policy may not drive this one, or ROS 2 is not installed.
         DeploymentError: if a process of the arm ends.
     """
-    require_ros()
     may_be_demonstrated(cell.spec)
     may_drive(settings)
+    dataset = Growing(out, cell.spec, made_by(settings, whose(cell.spec, settings)), start_axes=())
+    how: dict[str, Any] = {"plant": settings.plant, "domain_id": settings.domain_id, "line": settings.line}
+    with place_at(cell, settings.arm or "", out, watch, seed=settings.seed + len(dataset.kept), **how) as place:
+        recorder = recorder_at(place, settings, dataset, AsTheyCome(len(dataset.kept)))
+        yield recorder, Watched(cell, place)
+
+
+@contextmanager
+def place_at(
+    cell: Cell,
+    arm: str,
+    out: Path,
+    watch: Watch,
+    *,
+    plant: str,
+    seed: int,
+    domain_id: int | None,
+    scored: bool = True,
+    line: Line = AS_THE_PROFILE_SAYS,
+) -> Iterator[OnArm]:
+    """An arm under its supervisor while the block lasts; it logs beside `out`, see `at_arm`.
+
+    `scored` as in `OnArm`, the others as in `deploy.run.deploy`.
+    """
+    require_ros()
     from robot_rlaas.deploy.ros.hand_node import hand
 
-    dataset = Growing(out, cell.spec, made_by(settings, whose(cell.spec, settings)), start_axes=())
-    station = Station(
-        cell.spec, cell.workcell.chain, cell.workcell.envelope, capsules=capsules_of(cell.spec, cell.workcell)
-    )
-    domain_id = settings.domain_id
-    if domain_id is None and settings.arm == "virtual":
+    shape = capsules_of(cell.spec, cell.workcell)
+    station = Station(cell.spec, cell.workcell.chain, cell.workcell.envelope, capsules=shape, line=line)
+    if domain_id is None and arm == "virtual":
         domain_id = random.SystemRandom().randint(1, 100)
     log = out.with_name(f"{out.name}_arm") / datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     watch.say(f"  starting the arm's processes; they log into {log}")
-    how: dict[str, Any] = {"arm": settings.arm, "plant": settings.plant, "domain_id": domain_id}
-    with hand(station, log, seed=settings.seed + len(dataset.kept), **how) as wire:
-        place = OnArm(station, wire)
+    with hand(station, log, arm=arm, plant=plant, seed=seed, domain_id=domain_id) as wire:
+        place = OnArm(station, wire, scored)
         try:
-            recorder = recorder_at(place, settings, dataset, AsTheyCome(len(dataset.kept)))
-            yield recorder, Watched(cell, place)
+            yield place
         finally:
             place.hold()
 

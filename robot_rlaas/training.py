@@ -28,11 +28,12 @@ def train(
     follow: "TrainingWatch | None" = None,
     resume: bool = False,
     focus: "Focus | None" = None,
+    simulator: str = "cpu",
 ) -> Result:
     """Clone the demonstrations, or begin with the policy directory `start`; improve by aggregation and PPO, export.
 
     `follow` hears of progress, too; what it raises ends the training. With `resume`, an interrupted training goes on.
-    With `focus`, PPO begins a share of its episodes where that says.
+    With `focus`, PPO begins a share of its episodes where that says. `simulator` as of `sim.backends.backend_of`.
     """
     from robot_rlaas.data.lerobot import read_dataset
     from robot_rlaas.data.lineage import read_lineage
@@ -48,7 +49,8 @@ def train(
     episodes = read_dataset(demonstrations, contract)
     check_demonstrations(episodes, contract, demonstrations)
     lineage = read_lineage(demonstrations)
-    training_env = cell.env(recipe.simulations, Seeds(seed, Space.TRAIN), widen=recipe.widen, order=focus)
+    seeds = Seeds(seed, Space.TRAIN)
+    training_env = cell.env(recipe.simulations, seeds, widen=recipe.widen, simulator=simulator, order=focus)
     provenance = {
         "demonstrations_sha256": sha256_tree(demonstrations),
         "demonstrations_cell_hash": lineage.cell_hash,
@@ -59,6 +61,7 @@ def train(
         ],
         "variation": training_env.cell.variation.model_dump(mode="json"),
         "calibrated": cell.spec.calibration is not None,
+        "simulator": simulator,
         **({"focus": focus.to_json()} if focus else {}),
     }
     teacher = None
@@ -69,7 +72,7 @@ def train(
     result = train_policy(
         cell.spec,
         training_env,
-        lambda first: cell.env(recipe.simulations, Seeds(seed, Space.VALIDATE), first),
+        lambda first: cell.env(recipe.simulations, Seeds(seed, Space.VALIDATE), first, simulator=simulator),
         episodes,
         recipe,
         seed,

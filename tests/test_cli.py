@@ -58,7 +58,7 @@ def test_help_does_not_pay_for_heavy_imports() -> None:
 @pytest.mark.parametrize(
     "words",
     ["cell check", "cell show", "cell diff", "cell new", "cell schema", "cell list",
-     "demos generate", "train", "qualify", "compare", "bundle build",
+     "demos generate", "train", "distill", "qualify", "compare", "bundle build",
      "bundle verify", "bundle show", "bundle seal", "bundle open",
      "keys new", "keys trust", "keys list", "deploy", "calibrate arm", "calibrate excite", "calibrate press",
      "calibrate import", "calibrate fit", "calibrate predict",
@@ -90,6 +90,24 @@ def test_bad_input_is_code_2_and_writes_nothing(tmp_path: Path, capfd) -> None:
     result = rlaas("cell", "check", str(cell))
     assert result.returncode == 2
     assert f"{cell}:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("qualify peg_insertion --policy expert --out OUT --port /dev/null", "of a real arm"),
+        ("qualify peg_insertion --policy expert --out OUT --arm virtual --robot-id left", "of a real arm"),
+        ("qualify peg_insertion --policy expert --out OUT --controller trajectory", "--controller is of an arm"),
+        ("loop peg_insertion --policy none --out OUT --port /dev/null", "of a real arm"),
+        ("demos record peg_insertion --out OUT --arm virtual --arm-port /dev/null", "of a real arm"),
+        ("demos record peg_insertion --out OUT --controller trajectory", "--controller is of an arm"),
+    ],
+)
+def test_how_an_arm_is_reached_is_asked_of_an_arm(words: str, message: str, tmp_path: Path, capfd) -> None:
+    out = tmp_path / "out"
+    assert main(words.replace("OUT", str(out)).split()) == 2
+    assert message in capfd.readouterr().err
+    assert not out.exists()
 
 
 def test_a_missing_cuda_device_is_said(finished: Path, tmp_path: Path) -> None:

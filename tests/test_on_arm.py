@@ -14,12 +14,16 @@ from onnx import TensorProto, helper, numpy_helper
 from robot_rlaas import on_arm
 from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import Line
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.cli import main
 from robot_rlaas.deploy.run import Deployment, DeploymentError
 from robot_rlaas.env.insertion import task as insertion
 from robot_rlaas.files import write_json
+from robot_rlaas.learn.recipe import load_recipe
+from robot_rlaas.loop import Options as LoopOptions
+from robot_rlaas.loop import loop
 from robot_rlaas.on_arm import Word, ask, corrected, least_attempts, outcome_of, qualify_on_arm
 from robot_rlaas.pipeline import Result
 from robot_rlaas.policies import Loaded
@@ -297,6 +301,19 @@ def test_another_cell_and_another_policy_are_refused_before_anything_moves(made:
         with pytest.raises(InputError, match=said):
             qualify_on_arm(cell, policy, 0, 2, "real", "ur5e_worn", None, out, Notes(), made.trust)
     assert not out.exists()
+
+
+def test_a_serial_port_reaches_the_plan_of_the_arms_processes(made: Made, tmp_path) -> None:
+    """Which refuses it here: this arm has a driver of its own."""
+    pytest.importorskip("rclpy")
+    out, port = tmp_path / "out", Line("/dev/null")
+    with pytest.raises(InputError, match="'ur5e' has no driver of LeRobot's"):
+        qualify_on_arm(made.cell, made.bundle, 0, 2, "real", "ur5e_worn", None, out, Notes(), made.trust, port)
+    assert not (out / "deployment").exists()
+    key, policy = samples.signing_key(tmp_path), made.bundle.parent
+    arm = ("real", "ur5e_worn", 0, tmp_path / "loop", key, port)
+    with pytest.raises(InputError, match="'ur5e' has no driver of LeRobot's"):
+        loop(LoopOptions(made.cell, policy, load_recipe("tune"), 1, 1, 50, *arm), Notes())
 
 
 def test_a_bundle_that_changed_meanwhile_is_not_judged(made: Made, tmp_path, monkeypatch) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from robot_rlaas.calibrate.cut_off import is_cut, told
 from robot_rlaas.cell.calibration import DataFile
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.files import sha256_file, sha256_tree
@@ -40,8 +41,23 @@ def mcap_files(path: Path) -> list[Path]:
 
 
 def data_file(path: Path) -> DataFile:
-    """A log as it stands in a result: its name and the SHA-256 of its content."""
-    return DataFile(file=path.name, sha256=sha256_tree(path) if path.is_dir() else sha256_file(path))
+    """A log as it stands in a result: its name, the SHA-256 of its content, and what is missing of it.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    missing = lost(path)
+    return DataFile(file=path.name, sha256=sha256_tree(path) if path.is_dir() else sha256_file(path), lost=missing)
+
+
+def lost(path: Path) -> tuple[str, ...]:
+    """What is missing of a log, a line per file of it that was cut off.
+
+    Raises:
+        InputError: if a file cannot be read, or is damaged besides.
+    """
+    files = [] if path.is_dir() and not is_bag(path) else mcap_files(path)
+    return tuple(f"{file.name}: {told(file)}" for file in files if is_cut(file))
 
 
 def _named(metadata: Path) -> list[str]:

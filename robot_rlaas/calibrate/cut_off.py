@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,8 +39,8 @@ def is_cut(path: Path) -> bool:
         raise InputError(f"cannot read the file ({error})", file=path) from error
 
 
-def read_cut(path: Path, topics: Sequence[str]) -> dict[str, list[Logged]]:
-    """What the whole records of a file hold on each of these topics.
+def read_cut(path: Path, topics: Sequence[str], first: bool = False) -> dict[str, list[Logged]]:
+    """What the whole records of a file hold on each of these topics, or only the very first message.
 
     Raises:
         InputError: if it is damaged besides.
@@ -49,7 +50,7 @@ def read_cut(path: Path, topics: Sequence[str]) -> dict[str, list[Logged]]:
 
     factory, found = DecoderFactory(), dict[str, list[Logged]]({topic: [] for topic in topics})
     schemas, channels = dict[int, "Schema"](), dict[int, "Channel"]()
-    try:
+    with _undamaged(path):
         for record in _records(path):
             if isinstance(record, Schema):
                 schemas[record.id] = record
@@ -59,17 +60,21 @@ def read_cut(path: Path, topics: Sequence[str]) -> dict[str, list[Logged]]:
                 decode = factory.decoder_for(channel.message_encoding, schemas[channel.schema_id])
                 assert decode is not None, "another encoding than CDR"
                 found[channel.topic].append(Logged(record.log_time, record.publish_time, decode(record.data)))
-    except Exception as error:  # decoders and decompressors raise whatever they like
-        message = f"it was cut off, and is damaged before that ({type(error).__name__})"
-        raise InputError(message, file=path, fix="leave this file out") from error
+                if first:
+                    break
     return found
 
 
 def told(path: Path) -> str:
-    """How much of a file that was cut off is there, in words."""
+    """How much of a file that was cut off is there, in words.
+
+    Raises:
+        InputError: if it is damaged besides.
+    """
     from mcap.records import Message
 
-    last_ns = max((record.log_time for record in _records(path) if isinstance(record, Message)), default=0)
+    with _undamaged(path):
+        last_ns = max((record.log_time for record in _records(path) if isinstance(record, Message)), default=0)
     lost = path.stat().st_size - _whole_bytes(path)
     until = f"what came after {datetime.fromtimestamp(last_ns * 1e-9, UTC):%H:%M:%S} UTC" if last_ns else "everything"
     return f"cut off: {until} is lost, and {lost} bytes of it were there"
@@ -80,6 +85,15 @@ def metadata_of(path: Path) -> dict[str, str]:
     from mcap.records import Metadata
 
     return {key: value for one in _records(path) if isinstance(one, Metadata) for key, value in one.metadata.items()}
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # decoders and decompressors raise whatever they like
+        message = f"it was cut off, and is damaged before that ({type(error).__name__})"
+        raise InputError(message, file=path, fix="leave this file out") from error
 
 
 def _records(path: Path) -> "Iterator[McapRecord]":

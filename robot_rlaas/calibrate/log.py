@@ -1,6 +1,6 @@
 """A recorded motion: joint positions and streamed commands out of MCAP files, refused when it cannot tell enough."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -149,31 +149,30 @@ def read_states(path: Path, profile: HardwareProfile) -> tuple[np.ndarray, np.nd
 
 def _messages(path: Path, profile: HardwareProfile) -> tuple[list[Any], list[Any]]:
     """Joint states as (log time, stamp, message) and commands as (log time, positions), times in ns."""
-    topics = profile.topics
-    found = read_topics(path, (topics.joint_states, topics.command))
-    states = [(at, _stamp_ns(message), message) for at, message in found[topics.joint_states]]
-    return states, [(at, _command(message, profile, path)) for at, message in found[topics.command]]
+    states, commands = profile.topics.joint_states, profile.command_topics
+    found = read_topics(path, (states, *commands))
+    sent = next((found[topic] for topic in commands if found[topic]), [])
+    return (
+        [(at, _stamp_ns(message), message) for at, message in found[states]],
+        [(at, _command(message, profile, path)) for at, message in sent],
+    )
 
 
-def read_topics(
-    path: Path,
-    topics: Sequence[str],
-    first: bool = False,
-    on_cut: Callable[[Path], None] | None = None,
-) -> dict[str, list[tuple[int, Any]]]:
+def read_topics(path: Path, topics: Sequence[str], first: bool = False) -> dict[str, list[tuple[int, Any]]]:
     """What a log holds on each of these topics: (log time, ns, message) in the order of time.
+
+    A file that was cut off is read as far as it is whole; `bag.lost` says what is missing.
 
     Args:
         path: of an MCAP file, or of a directory of several: see `bag.mcap_files`. They are one log, in the order of
             the times at which their messages were sent; what lies between two of them is a gap like any other.
         topics: names.
         first: only the very first message of each file.
-        on_cut: gets each file that was cut off, which is read as far as it is whole. Without it, none is read.
 
     Raises:
-        InputError: if a file cannot be read or was cut off, or two files of a directory are of the same time.
+        InputError: if a file cannot be read or is damaged, or two files of a directory are of the same time.
     """
-    parts = {file: _read_file(file, topics, first, on_cut) for file in mcap_files(path)}
+    parts = {file: _read_file(file, topics, first) for file in mcap_files(path)}
     spans = {file: [sent for messages in part.values() for _, sent, _ in messages] for file, part in parts.items()}
     order = sorted((file for file in parts if spans[file]), key=lambda file: min(spans[file]))
     for one, other in pairwise(order):
@@ -184,15 +183,12 @@ def read_topics(
     return {topic: sorted(messages, key=itemgetter(0)) for topic, messages in found.items()}
 
 
-def _read_file(
-    path: Path, topics: Sequence[str], first: bool, on_cut: Callable[[Path], None] | None
-) -> dict[str, list[Logged]]:
+def _read_file(path: Path, topics: Sequence[str], first: bool) -> dict[str, list[Logged]]:
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 
-    if on_cut is not None and is_cut(path):
-        on_cut(path)
-        return read_cut(path, topics)
+    if is_cut(path):
+        return read_cut(path, topics, first)
     found: dict[str, list[Logged]] = {topic: [] for topic in topics}
     try:
         with path.open("rb") as file:
@@ -204,7 +200,7 @@ def _read_file(
     except OSError as error:
         raise InputError(f"cannot read the file ({error})", file=path) from error
     except Exception as error:  # decoders and decompressors raise whatever they like
-        message = f"not a whole MCAP file: it is damaged or was cut off ({type(error).__name__})"
+        message = f"no MCAP file, or a damaged one ({type(error).__name__})"
         raise InputError(message, file=path, fix="record again, and let the recorder close the file") from error
     return found
 

@@ -2,9 +2,9 @@
 
 from math import inf
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_serializer, model_validator
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
@@ -49,10 +49,16 @@ class Estimate(Spec):
 
 
 class DataFile(Spec):
-    """A log that was used."""
+    """A log that was used, and what is missing of it: a line per file that was cut off."""
 
     file: str
     sha256: Sha256
+    lost: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: Any) -> dict[str, Any]:
+        """A cell that names a calibration by whole logs keeps its hash."""
+        return {name: value for name, value in handler(self).items() if name != "lost" or value}
 
 
 class TrackingError(Spec):

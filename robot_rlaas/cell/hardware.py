@@ -19,6 +19,8 @@ COMMANDS = {  # by kind of controller: what its command topic's name ends with, 
     "forward_command_controller": ("/commands", "std_msgs/msg/Float64MultiArray"),
     "joint_trajectory_controller": ("/joint_trajectory", "trajectory_msgs/msg/JointTrajectory"),
 }
+CONTROLLERS = {"forward": "forward_command_controller", "trajectory": "joint_trajectory_controller"}  # for people
+Controller = Literal["forward_command_controller", "joint_trajectory_controller"]
 PerJoint = FiniteFloat | tuple[FiniteFloat, ...]  # one value for all joints, or one each
 
 
@@ -67,14 +69,20 @@ class Driver(Spec):
 
     def at(self, line: "Line") -> "Driver":
         """The same at another port, or of another individual."""
-        return self.model_copy(update={name: value for name, value in line._asdict().items() if value})
+        return self.model_copy(update={"port": line.port or self.port, "id": line.id or self.id})
 
 
 class Line(NamedTuple):
-    """Where a driver finds its arm, and which one; empty: as the hardware profile says."""
+    """How an arm is reached; empty: as the hardware profile says.
+
+    Attributes:
+        port, id: where a driver of LeRobot's finds its arm, and which one.
+        controller: through which controller, a key of CONTROLLERS.
+    """
 
     port: str = ""
     id: str = ""
+    controller: str = ""
 
 
 AS_THE_PROFILE_SAYS = Line()
@@ -113,7 +121,10 @@ class Gripper(Spec):
 
 
 class HardwareProfile(Spec):
-    """One kind of physical arm: names, limits (datasheet), topics and rates."""
+    """One kind of physical arm: names, limits (datasheet), topics and rates.
+
+    `other_controllers`: command topics of what can stand in for `controller`, by kind.
+    """
 
     arm: str
     source: str
@@ -126,7 +137,8 @@ class HardwareProfile(Spec):
     force_limit_N: PositiveFloat
     payload_limit_kg: PositiveFloat | None = None
     drive_gain_Nm_A: tuple[PositiveFloat, ...] | None = None  # joint torque per motor current
-    controller: Literal["forward_command_controller", "joint_trajectory_controller"] = "forward_command_controller"
+    controller: Controller = "forward_command_controller"
+    other_controllers: dict[Controller, str] = Field(default_factory=dict)
     topics: Topics = Topics()
     gripper: Gripper | None = None
     driver: Driver | None = None  # None: the arm's own is running when it is needed
@@ -137,6 +149,26 @@ class HardwareProfile(Spec):
     def command_type(self) -> str:
         """The message type that the controller is sent."""
         return COMMANDS[self.controller][1]
+
+    @property
+    def command_topics(self) -> tuple[str, ...]:
+        """Of all its controllers."""
+        return self.topics.command, *self.other_controllers.values()
+
+    def behind(self, name: str) -> "HardwareProfile":
+        """The same, commanded through the controller of this name, a key of CONTROLLERS; empty: through its own.
+
+        Raises:
+            InputError: if it has no such controller.
+        """
+        offered: dict[str, str] = {**self.other_controllers, self.controller: self.topics.command}
+        kind = CONTROLLERS.get(name, "") if name else self.controller
+        if kind not in offered:
+            has = ", ".join(key for key, one in CONTROLLERS.items() if one in offered)
+            text = f"the hardware profile of the {self.arm} has no controller '{name}'; it has {has}"
+            raise InputError(text, fix="name one that it has, or add its topic to the profile's other_controllers")
+        topics = self.topics.model_copy(update={"command": offered.pop(kind)})
+        return self.model_copy(update={"controller": kind, "topics": topics, "other_controllers": offered})
 
     @property
     def moved_gripper(self) -> Gripper:
@@ -173,15 +205,17 @@ class HardwareProfile(Spec):
             raise ValueError(f"driver names {', '.join(sorted(unknown))}; the joints are {', '.join(self.joints)}")
         if self.driver.current_step_A is not None and self.drive_gain_Nm_A is None:
             raise ValueError("driver.current_step_A needs drive_gain_Nm_A, which makes torques of currents")
-        if self.controller != "forward_command_controller":
-            raise ValueError("a driver takes the commands of a forward_command_controller")
+        if self.controller != "forward_command_controller" or self.other_controllers:
+            raise ValueError("a driver takes the commands of a forward_command_controller, and of no other")
         return self
 
     @model_validator(mode="after")
     def _controller_listens(self) -> "HardwareProfile":
-        end, command = COMMANDS[self.controller][0], self.topics.command
-        if not command.endswith(end):
-            raise ValueError(f"a {self.controller} listens on NAME{end}, and topics.command is '{command}'")
+        listening = {"topics.command": (self.controller, self.topics.command)}
+        listening |= {f"other_controllers.{kind}": (kind, topic) for kind, topic in self.other_controllers.items()}
+        for key, (kind, topic) in listening.items():
+            if not topic.endswith(end := COMMANDS[kind][0]):
+                raise ValueError(f"a {kind} listens on NAME{end}, and {key} is '{topic}'")
         return self
 
 

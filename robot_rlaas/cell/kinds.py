@@ -19,9 +19,10 @@ def insertion_only(cell: CellSpec) -> None:
         return
     raise InputError(
         f"the cell '{cell.name}' is a {cell.task.kind} cell: so far only insertion cells are demonstrated on an arm or "
-        "calibrated",
+        "calibrated by what they do",
         key="task.kind",
-        fix="demonstrate it in simulation, train, qualify and deploy it; 'rlaas run' takes --until deploy",
+        fix="demonstrate it in simulation, train, qualify and deploy it; 'rlaas run' takes --until deploy, and its arm "
+        "alone 'rlaas calibrate arm --arm real'",
     )
 
 
@@ -43,5 +44,6 @@ def _observed(cell: CellSpec) -> None:
             f"nobody observes the plate of the cell '{cell.name}': so far only cells that do go onto an arm, into a "
             "bundle or into a calibration",
             key="task.plate.observed",
-            fix="check, show, demonstrate, train and qualify it, or leave 'observed' out",
+            fix="check, show, demonstrate, distill and qualify it, or leave 'observed' out: cameras do not go onto an "
+            "arm yet",
         )

@@ -16,11 +16,11 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ToolController, ToolState
+from robot_rlaas.control.joint_path import JointPath, path_to
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy.handling import Handling
 from robot_rlaas.deploy.job import AfterStop, Insertion, Job, Sensed
-from robot_rlaas.deploy.joint_path import JointPath, path_to
 from robot_rlaas.env.gauges import Gauges, Reading
 from robot_rlaas.env.tasks import contract_of
 

@@ -39,6 +39,10 @@ class Wire(Protocol):
         """How often the supervisor changed or refused something, so far."""
         ...
 
+    def stepped_in_after(self, time_s: float) -> float:
+        """When it first did so after that time, on the clock of the arm's stamps; infinite if it did not."""
+        ...
+
     def listen(self) -> None:
         """Until the next beat, but not for long without one."""
         ...
@@ -69,12 +73,13 @@ class OnArm:
     Args:
         station: the arm.
         wire: to it.
+        scored: an attempt ends by the virtual arm's word, where there is one, and not by what was measured.
 
     Attributes:
         q_rad: (k,) where the joints were last.
     """
 
-    def __init__(self, station: Station, wire: Wire) -> None:
+    def __init__(self, station: Station, wire: Wire, scored: bool = True) -> None:
         cell, arm = station.cell, (station.chain, station.limits.envelope)
         self.cell, self.contract, self.stages = cell, insertion.contract(cell), insertion.STAGES
         self.on_arm, self.pace = True, 1.0
@@ -82,14 +87,15 @@ class OnArm:
         self.seeds, self.start, self.pictures = None, np.zeros(0), dict[str, np.ndarray]()
         self.frame = insertion.task_frame(cell, np.zeros((1, 2)), np.zeros(1))
         self.q_rad = np.deg2rad(np.array(cell.robot.home_deg))
-        self._wire, self._act = wire, _still
+        self._wire, self._act, self._scored = wire, _still, scored
         Cycle(cell, *arm, self, None, lambda: None).rehearse()
         self._cycle = Cycle(cell, *arm, self, None, wire.next_part, self._may)
         self._number, self._go, self._leave, self._running = 0, False, False, False
         self._trouble = ""
         self._verdict: Outcome | None = None
         self._done: tuple[np.ndarray, np.ndarray] | None = None
-        self._steps, self._last_s, self._over_s, self._before = 0, 0.0, np.inf, 0
+        self._steps, self._first_s, self._last_s = 0, 0.0, 0.0
+        self._over_s, self._before = np.inf, 0
 
     @property
     def observation(self) -> np.ndarray:
@@ -121,6 +127,16 @@ class OnArm:
         """See `Place`. What stopped the arm, or how often the supervisor changed or refused what was wanted."""
         times = self._wire.stepped_in - self._before
         return self._trouble or (f"the supervisor stepped in, {times} times" if times else "")
+
+    @property
+    def stopped_in_it(self) -> bool:
+        """A stop ended the attempt."""
+        return bool(self._trouble)
+
+    @property
+    def changed_after_s(self) -> float:
+        """How long after the attempt's first observation the supervisor first changed something; infinite if never."""
+        return self._wire.stepped_in_after(self._first_s) - self._first_s
 
     def tell(self, policy: Policy) -> None:
         """See `Place`. There is no truth to tell."""
@@ -177,6 +193,7 @@ class OnArm:
         if self._done is None:
             return None
         late = self._steps > 0 and time_s - self._last_s > 1.5 * self.cell.period_s
+        self._first_s = self._first_s if self._steps else time_s
         self._steps, self._last_s = self._steps + 1, time_s
         observation, action = self._done
         return Period(observation, action, 0.0, time_s, late, {})
@@ -203,7 +220,7 @@ class OnArm:
 
     def _judge(self, time_s: float) -> None:
         """Whether the attempt is over, and how it ended, by the virtual arm's word or else by what was measured."""
-        score = self._wire.score
+        score = self._wire.score if self._scored else None
         told = score is not None and bool(score["ended"])
         if not self._running or not (told or len(self._cycle.results) > self._counted):
             return

@@ -67,6 +67,8 @@ def arm_processes(
         "cell": cell.model_dump(mode="json"),
         "plant": plant,
         "seed": seed,
+        "topics": topics,
+        "command_type": profile.command_type,
         "score_file": str(out / "score.json"),
     }
     limits, joints = station.limits, station.chain.joints

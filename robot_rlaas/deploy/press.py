@@ -14,11 +14,11 @@ import numpy as np
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.control.controller import ToolController
+from robot_rlaas.control.joint_path import path_to
 from robot_rlaas.control.kinematics import SerialChain
 from robot_rlaas.control.rotation import rotate
 from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy.cycle import Sensed
-from robot_rlaas.deploy.joint_path import path_to
 from robot_rlaas.deploy.spots import Spot, clear_m, face_m, spots
 
 FORCE_N, DEPTH_MM = (5.0, 20.0), (1.0, 10.0)  # what may be asked for

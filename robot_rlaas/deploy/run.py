@@ -108,7 +108,7 @@ def deploy(
         ui: where the operator's page shall be; by default there is none.
         perception: the file that says how a real arm's camera sees the plate; see docs/deployment.md.
         log_mb: a log file that is larger is closed, and the log goes on in log_0001.mcap and so on; None: in one file.
-        line: where a real arm is that this machine drives itself, and which one.
+        line: how the arm is reached.
         domain: "enforce" slows and then holds an arm whose policy sees what it was not qualified on; "tell" tells it.
         on_event: gets a line of text per event.
 
@@ -168,11 +168,13 @@ def require_ros() -> None:
 
 
 @contextlib.contextmanager
-def started(processes: Sequence[Process], out: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+def started(
+    processes: Sequence[Process], out: Path, stop_s: float = STOP_S
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """Processes that run inside the `with` block, by name; whatever happens in it, they are stopped in good order.
 
     Each has its own process group, so Ctrl-C reaches this process alone, and its own log under `out`/logs. The
-    conductor's output is a pipe instead.
+    conductor's output is a pipe instead. Who does not stop within `stop_s` is killed.
     """
     (out / "logs").mkdir(parents=True, exist_ok=True)
     running: dict[str, subprocess.Popen[bytes]] = {}
@@ -190,7 +192,7 @@ def started(processes: Sequence[Process], out: Path) -> Iterator[dict[str, subpr
         yield running
     finally:
         for name in sorted(running, key=lambda n: STOP_ORDER.index(n) if n in STOP_ORDER else -1):
-            _stop(running[name])
+            _stop(running[name], stop_s)
 
 
 def follow(running: dict[str, subprocess.Popen[bytes]], out: Path, on_event: Callable[[str], None]) -> None:
@@ -224,12 +226,12 @@ def look_after(running: Mapping[str, subprocess.Popen[bytes]], out: Path) -> Non
             raise kind(f"the process '{name}' ended with code {process.returncode}\n{_tail(out, name)}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], stop_s: float) -> None:
     """SIGINT, and what does not listen is killed."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(STOP_S)
+            process.wait(stop_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

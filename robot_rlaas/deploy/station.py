@@ -45,7 +45,7 @@ class Station(NamedTuple):
         domain: what the supervisor holds the policy to; None: to nothing.
         domain_rule: for the log: one of DOMAIN, or "unknown" where the bundle has no operating domain.
         bundle_sha256, contract: for the log, the contract as JSON; empty without a bundle.
-        line: where a real arm is that this machine drives itself, and which one.
+        line: how the arm is reached.
         origin: who vouches for the bundle, in words, for the log.
     """
 
@@ -62,15 +62,15 @@ class Station(NamedTuple):
 
     @property
     def profile(self) -> HardwareProfile:
-        """The hardware profile that the cell names, its driver at the line.
+        """The hardware profile that the cell names, its driver at the line, behind the controller that it names.
 
         Raises:
-            InputError: if there is a line, and no driver.
+            InputError: if there is a line, and no driver, or no such controller.
         """
-        profile = load_hardware(self.cell.robot.hardware)
+        profile = load_hardware(self.cell.robot.hardware).behind(self.line.controller)
         if profile.driver is not None:
             return profile.model_copy(update={"driver": profile.driver.at(self.line)})
-        if any(self.line):
+        if self.line.port or self.line.id:
             name, fix = self.cell.robot.hardware, "leave --port and --robot-id out: its own driver is told where it is"
             raise InputError(f"the hardware profile '{name}' has no driver of LeRobot's", fix=fix)
         return profile

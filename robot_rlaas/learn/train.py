@@ -188,6 +188,7 @@ def _made_from(
         "device": device,
         "demonstrations": provenance.get("demonstrations_sha256"),
         "ranges": provenance.get("variation"),
+        "simulator": provenance.get("simulator"),
         "focus": provenance.get("focus"),
         "first policy": start and hashlib.sha256(start).hexdigest(),
     }

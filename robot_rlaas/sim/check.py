@@ -15,7 +15,7 @@ from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import about_z
 from robot_rlaas.control.safety import Envelope, inside_keep_out
 from robot_rlaas.sim.check_cameras import check_cameras
-from robot_rlaas.sim.check_handling import check_doors, check_reach, check_time
+from robot_rlaas.sim.check_handling import check_doors, check_passing, check_reach, check_time
 from robot_rlaas.sim.check_obstacles import clear_of_obstacles, meshes_found
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.findings import PENETRATION_M, REACH_TOLERANCE, Finding, enough_time, range_words, upright
@@ -59,7 +59,8 @@ def _insertion(cell: CellSpec, workcell: Workcell) -> list[Finding]:
 def _handling(cell: CellSpec, workcell: Workcell) -> list[Finding]:
     reach = check_reach(cell, workcell)
     check_doors(cell, workcell)
-    return [reach, _nothing_touches(cell, workcell), check_time(cell)]
+    passing = check_passing(cell, workcell)
+    return [reach, *passing, _nothing_touches(cell, workcell), check_time(cell)]
 
 
 def _home(cell: CellSpec, workcell: Workcell) -> None:

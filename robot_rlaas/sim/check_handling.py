@@ -10,9 +10,10 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.fixtures import Door, Tray
 from robot_rlaas.cell.handling import HandlingTask, label
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.joint_path import path_between
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import DOWN, about_z
-from robot_rlaas.control.safety import inside_keep_out
+from robot_rlaas.control.safety import Envelope, inside_keep_out
 from robot_rlaas.sim.check_obstacles import clear_of_obstacles
 from robot_rlaas.sim.findings import REACH_TOLERANCE, Finding, enough_time, range_words
 from robot_rlaas.sim.model import Workcell
@@ -94,15 +95,55 @@ def check_doors(cell: CellSpec, workcell: Workcell) -> None:
     """
     for i, stage in enumerate(cell.task.stages):
         for door in (f for f in cell.task.fixtures if isinstance(f, Door) and stage.do == "move"):
-            low, high = (np.array(door.center_mm) + sign * np.array(door.size_mm) / 2 for sign in (-1, 1))
-            zone = workcell.envelope._replace(keep_out_min_m=low[None] / 1000, keep_out_max_m=high[None] / 1000)
             there = Pose(DOWN[None], np.array(stage.to_mm)[None] / 1000)
-            if inside_keep_out(zone, there)[0]:
+            if inside_keep_out(_zone(workcell, door), there)[0]:
                 raise InputError(
                     f"stage '{label(stage)}' stops in the zone of '{door.name}', where nothing may be while it closes",
                     key=f"task.stages.{i}.to_mm",
                     fix="move the point away from the zone: the open gripper must stay outside",
                 )
+
+
+def check_passing(cell: CellSpec, workcell: Workcell) -> list[Finding]:
+    """Every door stays open for as long as an arm takes to pass it on its way home, which it else never begins.
+
+    Raises:
+        InputError: about the first that does not.
+    """
+    task, found = HandlingTask.of(cell), list[Finding]()
+    for before, stage in pairwise(task.stages):
+        if before.do != "move" or stage.do != "move" or stage.through is None:
+            continue
+        i, door = next((i, f) for i, f in enumerate(task.fixtures) if isinstance(f, Door) and f.name == stage.through)
+        takes_s = _passing_s(cell, workcell, door, np.array([before.to_mm, stage.to_mm]) / 1000)
+        if takes_s > door.surely_open_s:
+            raise InputError(
+                f"'{door.name}' stays wide open for {door.surely_open_s:.1f} s, and passing it on the slow way home, "
+                f"between '{label(before)}' and '{label(stage)}', takes {takes_s:.1f} s: the arm would wait for ever",
+                key=f"task.fixtures.{i}.open_share",
+                fix="leave it open for longer (open_share, period_s), or move the two points nearer to its zone",
+            )
+        figure = f"'{door.name}' stays open for {door.surely_open_s:.1f} s, passing takes {takes_s:.1f} s"
+        found.append(Finding("there is time to pass the doors", figure))
+    return found
+
+
+def _passing_s(cell: CellSpec, workcell: Workcell, door: Door, ends_m: np.ndarray) -> float:
+    """From rest at one of two points (2, 3) until the tool is out of the door's zone: the slower of both ways."""
+    chain, limits, home = workcell.chain, workcell.envelope, np.deg2rad(np.array(cell.robot.home_deg))
+    R = np.broadcast_to(tool_pose(chain, home[None]).R, (2, 3, 3))
+    q, _ = solve(chain, Pose(R, ends_m), np.broadcast_to(home, (2, len(home))))
+    longest = 0
+    for start, end in (q, q[::-1]):
+        targets = path_between(chain, limits, cell.period_s, start, end).targets
+        within = np.flatnonzero(inside_keep_out(_zone(workcell, door), tool_pose(chain, targets)))
+        longest = max([longest, *within])
+    return float(longest * cell.period_s)
+
+
+def _zone(workcell: Workcell, door: Door) -> Envelope:
+    low, high = door.box_m
+    return workcell.envelope._replace(keep_out_min_m=low[None], keep_out_max_m=high[None])
 
 
 def check_time(cell: CellSpec) -> Finding:

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from robot_rlaas.cell.errors import StageError
 from robot_rlaas.cell.insertion import InsertionTask
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
@@ -28,7 +29,7 @@ PAPER, INK = (255, 255, 255), (55, 60, 68)
 Color = tuple[int, int, int]
 
 
-class RenderingUnavailable(RuntimeError):
+class RenderingUnavailable(StageError):
     """This machine cannot draw. The message says why and what to install."""
 
     def __init__(self, reason: object) -> None:

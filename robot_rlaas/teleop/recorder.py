@@ -218,17 +218,24 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def run(recorder: Recorder, wishes: SimpleQueue[Wish], poll: Poll, show: Callable[[], None]) -> None:
-    """Do what is wished as it comes and step what is recorded when it is due, until somebody interrupts.
+def run(
+    recorder: Recorder,
+    wishes: SimpleQueue[Wish],
+    poll: Poll,
+    show: Callable[[], None],
+    over: Callable[[], bool] = lambda: False,
+) -> None:
+    """Do what is wished as it comes and step what is recorded when it is due, until it is over or somebody interrupts.
 
     Args:
         recorder: what is wished goes there.
         wishes: of whoever has a thread of their own.
         poll: of whoever has to be asked.
         show: called after every period, and after what was done between two of them.
+        over: asked as often.
     """
     session = recorder.session
-    while True:
+    while not over():
         for wish in chain(session.place.wait(wishes), poll()):
             recorder.do(wish)
         session.step()

@@ -8,10 +8,10 @@ import numpy as np
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.data.episode import Episode, start_axes, start_of
+from robot_rlaas.data.quality.coverage import Axis, axes_named
 from robot_rlaas.sim.variation import draw
 
 POPULATION, POOL = 256, 16
-THIRDS = ("low", "middle", "high")
 
 
 class Starts:
@@ -19,15 +19,18 @@ class Starts:
 
     Args:
         cell: for its variation.
-        seeds: the sequence; the first of its starts say how far each axis reaches.
+        seeds: the sequence; the first of its starts say how far an axis reaches of which the cell does not.
         kept: episodes that there are already.
         first: numbers that come before all others.
     """
 
     def __init__(self, cell: CellSpec, seeds: Seeds, kept: Iterable[Episode] = (), first: Iterable[int] = ()) -> None:
-        self._cell, self._seeds, self._names = cell, seeds, start_axes(cell)
-        drawn = self._drawn(np.arange(POPULATION))
-        self._low, self._extent = drawn.min(axis=0), np.ptp(drawn, axis=0)
+        self._cell, self._seeds, names = cell, seeds, start_axes(cell)
+        self._axes = axes_named(cell, names, self._drawn(np.arange(POPULATION)))
+        self._low, self._extent = np.zeros(len(names)), np.zeros(len(names))
+        for axis in self._axes:
+            self._low[axis.column] = axis.low / axis.scale
+            self._extent[axis.column] = (axis.high - axis.low) / axis.scale
         self._done: list[np.ndarray] = []
         self._used: set[int] = set()
         self._first = deque(first)
@@ -38,7 +41,7 @@ class Starts:
         """One more is kept."""
         if episode.seeds == self._seeds:
             self._used.add(episode.number)
-        if episode.success and len(episode.start) == len(self._names):
+        if episode.success and len(episode.start) == len(self._low):
             self._done.append(episode.start)
 
     def next(self, after: int) -> int:
@@ -58,15 +61,10 @@ class Starts:
         return pool[int(away.argmax())]
 
     def lacking(self) -> list[str]:
-        """The thirds of each axis that no success began in, such as "plate x low"."""
-        done = np.array([self._share(start) for start in self._done]).reshape(len(self._done), len(self._names))
+        """The thirds of each axis that no success began in, such as "plate x -30 to -10 mm"."""
+        done = np.array([self._share(start) for start in self._done]).reshape(len(self._done), len(self._low))
         third = np.clip((3 * done).astype(int), 0, 2)
-        return [
-            f"{name} {THIRDS[i]}"
-            for column, name in enumerate(self._names)
-            for i in range(3)
-            if self._extent[column] > 0 and i not in third[:, column]
-        ]
+        return [_third(axis, i) for axis in self._axes for i in range(3) if i not in third[:, axis.column]]
 
     def _drawn(self, numbers: np.ndarray) -> np.ndarray:
         return start_of(draw(self._cell, self._seeds, numbers), self._cell)
@@ -74,6 +72,11 @@ class Starts:
     def _share(self, start: np.ndarray) -> np.ndarray:
         """(..., axes) from 0 to 1 over what is drawn; 0 on an axis that does not vary."""
         return (start - self._low) / np.where(self._extent > 0, self._extent, np.inf)
+
+
+def _third(axis: Axis, number: int) -> str:
+    low, high = (axis.low + (axis.high - axis.low) * i / 3 for i in (number, number + 1))
+    return f"{axis.name} {low:.3g} to {high:.3g} {axis.unit}".rstrip()
 
 
 class AsTheyCome:

@@ -17,6 +17,7 @@ RATE_HZ, TICK_S = 100, 0.01
 SLOW_RAD_S = 0.1
 LINEAR = 1  # delays that are no multiple of the time step are what they say, not rounded up
 START_NS = 1_790_000_000 * 10**9
+CHUNK_BYTES = 16384  # half a second or so, as the recorder writes them
 
 
 class Motion(NamedTuple):
@@ -100,7 +101,7 @@ def write_mcap(path: Path, workcell: Workcell, motion: Motion, stamp_offset_s: f
     order = [3, 0, 5, 1, 4, 2]
     names = [profile.joints[i] for i in order] + ["gripper_joint"]
     with path.open("wb") as file:
-        writer = Writer(file)
+        writer = Writer(file, chunk_size=CHUNK_BYTES)
         state = writer.register_msgdef("sensor_msgs/msg/JointState", definition("sensor_msgs/msg/JointState"))
         command = writer.register_msgdef("std_msgs/msg/Float64MultiArray", definition("std_msgs/msg/Float64MultiArray"))
         for t, q, u in zip(motion.time_s, motion.q_rad, motion.command_rad):
@@ -113,4 +114,11 @@ def write_mcap(path: Path, workcell: Workcell, motion: Motion, stamp_offset_s: f
             content = {"layout": layout, "data": u.tolist()}
             writer.write_message(profile.topics.command, command, content, log_ns, log_ns)
         writer.finish()
+    return path
+
+
+def cut_off(whole: Path, path: Path, share: float) -> Path:
+    """The first part of a log, as a killed recorder leaves it."""
+    content = whole.read_bytes()
+    path.write_bytes(content[: round(share * len(content))])
     return path

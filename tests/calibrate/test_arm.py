@@ -1,8 +1,11 @@
 import numpy as np
+import pytest
 from hidden_plant import RATE_HZ, follow
 
 from robot_rlaas.calibrate.log import JointLog
 from robot_rlaas.calibrate.servo.arm import Arm, ArmParameters, held, initial_state, interpolation
+from robot_rlaas.cell.spec import load_cell
+from robot_rlaas.sim.model import build
 
 
 def truth(plant) -> ArmParameters:
@@ -17,6 +20,15 @@ def test_predicts_what_the_whole_cell_does(workcell, motions, hidden):
     error_rad = np.abs(arm.predict(log, truth(hidden))[0] - log.q_rad)
     assert error_rad.max() < 2e-5  # the start is read from the log, as of a real arm, and friction remembers it
     assert np.sqrt(np.mean((arm.predict(log, arm.nominal())[0] - log.q_rad) ** 2)) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["connector_mating", "kitting", "machine_tending"])
+def test_an_arm_stands_alone_whatever_hangs_on_it(name):
+    cell = load_cell(name)
+    arm, home = Arm(build(cell)), np.deg2rad(np.array(cell.robot.home_deg))
+    time_s, rest = np.arange(100) / RATE_HZ, np.tile(home, (100, 1))
+    sag = arm.predict(JointLog(time_s, rest, time_s, rest), arm.nominal())[0] - rest
+    assert np.abs(sag).max() < 0.02
 
 
 def test_friction_that_falls_with_speed_is_simulated_as_the_whole_cell_does(workcell, motions, hidden):

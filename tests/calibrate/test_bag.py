@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hidden_plant import Motion, write_mcap
+from hidden_plant import Motion, cut_off, write_mcap
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from robot_rlaas.calibrate.bag import METADATA, data_file
 from robot_rlaas.calibrate.drives.importer import import_motion
+from robot_rlaas.calibrate.drives.motion import load, save
 from robot_rlaas.calibrate.log import read_log
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import load_hardware
@@ -126,6 +127,17 @@ def test_two_recordings_of_one_time_are_no_log(tmp_path, workcell) -> None:
         write_mcap(tmp_path / f"{name}.mcap", workcell, Motion(T, Q, Q))
     with pytest.raises(InputError, match=r"one\.mcap and other\.mcap were recorded at the same time"):
         import_motion(tmp_path, PROFILE)
+
+
+def test_a_motion_log_remembers_that_its_source_was_cut_off(tmp_path, workcell) -> None:
+    told: list[str] = []
+    cut = cut_off(write_mcap(tmp_path / "whole.mcap", workcell, Motion(T, Q, Q)), tmp_path / "log.mcap", 0.7)
+    log = import_motion(cut, PROFILE, on_event=told.append)
+    assert told[0].startswith("log.mcap: cut off: what came after")
+    assert log.source.lost == (told[0],)
+    assert len(log.time_s) < len(T)
+    save(log, tmp_path / "log.parquet")
+    assert load(tmp_path / "log.parquet").source == log.source
 
 
 def test_an_empty_folder_is_no_log(tmp_path) -> None:

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from hidden_plant import cut_off
 
 from robot_rlaas.calibrate.servo.arm import ArmParameters
 from robot_rlaas.calibrate.servo.calibration import load, save
@@ -15,9 +16,10 @@ from robot_rlaas.cell.errors import InputError
 
 @pytest.fixture(scope="session")
 def calibrated(tmp_path_factory, cell, workcell, logs):
-    out = tmp_path_factory.mktemp("calibration")
-    events = []
-    return calibrate(cell, workcell, *logs, out, on_event=events.append), out, events
+    """Judged on a log whose recorder was killed a little before the end."""
+    out, events = tmp_path_factory.mktemp("calibration"), []
+    heldout = cut_off(logs[1], tmp_path_factory.mktemp("killed") / "heldout.mcap", 0.9)
+    return calibrate(cell, workcell, logs[0], heldout, out, on_event=events.append), out, events
 
 
 def by_name(calibration: Calibration, hidden) -> dict[str, list]:
@@ -67,6 +69,14 @@ def test_heldout_error_falls_to_the_noise(calibrated):
     assert calibration.accepted
     assert "fell from" in calibration.reason
     assert events[-1].startswith("accepted: ")
+
+
+def test_what_is_missing_of_a_log_is_said_and_kept(calibrated):
+    calibration, _, events = calibrated
+    assert calibration.fit_log.lost == ()
+    (line,) = calibration.heldout_log.lost
+    assert line.startswith("heldout.mcap: cut off: what came after")
+    assert line in events
 
 
 def test_file_round_trip(calibrated, tmp_path):

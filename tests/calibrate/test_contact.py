@@ -1,16 +1,22 @@
 """What insertions say of a cell: the scripted expert on a virtual arm whose parts and camera are known."""
 
+import re
+
 import pytest
+from hidden_plant import cut_off
 from insertions import write_insertions
+from mcap_ros2.writer import Writer
 
 from robot_rlaas.calibrate.contact.attempts import read_attempts, seat
 from robot_rlaas.calibrate.contact.learned import learn
 from robot_rlaas.calibrate.contact.run import CONTACT, learn_contact
 from robot_rlaas.cell.contact import ContactReport
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.cell.hardware import Plant
+from robot_rlaas.cell.hardware import Plant, load_hardware
 from robot_rlaas.cell.strict_yaml import load_spec
+from robot_rlaas.cli import main
 from robot_rlaas.deploy.names import MOTION, PLATE
+from robot_rlaas.deploy.ros.definitions import definition
 
 CYCLES = 16
 
@@ -74,6 +80,42 @@ def test_too_few_insertions_are_refused(cell, workcell, log, tmp_path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="no message on /elsewhere"):
         read_attempts(log, workcell, "/elsewhere")
+
+
+def test_a_handling_cell_and_its_logs_are_refused(tmp_path, capfd) -> None:
+    """Its deployments state no hole and press no plate: nothing in them is what a contact file says."""
+    log, out = tmp_path / "log.mcap", tmp_path / "out"
+    with log.open("wb") as file:
+        writer = Writer(file)
+        writer._writer.add_metadata("robot_rlaas", {"cell": "machine_tending"})
+        kind = "sensor_msgs/msg/JointState"
+        schema, joints = writer.register_msgdef(kind, definition(kind)), list(load_hardware("ur5e").joints)
+        header = {"stamp": {"sec": 1, "nanosec": 0}, "frame_id": ""}
+        message = {"header": header, "name": joints, "position": [0.0] * 6, "velocity": [], "effort": []}
+        writer.write_message("/joint_states", schema, message, 10**9, 10**9)
+        writer.finish()
+    assert main(["calibrate", "contact", "machine_tending", str(log), "--out", str(out)]) == 2
+    told = capfd.readouterr().err
+    assert "'machine_tending' is a handling cell: so far only insertion cells" in told
+    assert "'rlaas calibrate arm --arm real'" in told
+    assert main(["calibrate", "contact", "peg_insertion", str(log), "--out", str(out)]) == 2
+    told = capfd.readouterr().err
+    assert re.search(
+        r"log\.mcap: no message on /.*: it is a log of the cell 'machine_tending'\n  fix: name logs of", told
+    )
+    assert not out.exists()
+
+
+def test_of_a_log_that_was_cut_off_the_whole_attempts_count(narrow, workcell, log, tmp_path) -> None:
+    told: list[str] = []
+    cut = cut_off(log, tmp_path / "log.mcap", 0.7)
+    report = learn_contact(narrow, workcell, [cut], PLATE, MOTION, tmp_path, told.append)
+    assert CYCLES // 2 <= report.attempts < CYCLES
+    assert report.attempts - report.inserted <= 2  # one was broken off
+    (line,) = report.logs[0].lost
+    assert line.startswith("log.mcap: cut off: what came after")
+    assert told[0] == line
+    assert load_spec(tmp_path / CONTACT, ContactReport) == report
 
 
 def test_what_the_parts_show_takes_the_place_of_ranges_that_miss_it(cell, workcell, log, tmp_path) -> None:

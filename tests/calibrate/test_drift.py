@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from hidden_plant import Motion, follow, known, write_mcap
+from hidden_plant import Motion, cut_off, follow, known, write_mcap
 
 from robot_rlaas.calibrate.drift.drift import (
     CLIP,
@@ -165,6 +165,16 @@ def test_cycles_are_cut_at_rests(workcell, days, tmp_path, production, hidden):
     path = write_mcap(tmp_path / "gap.mcap", workcell, Motion(*(column[kept] for column in motion)))
     assert read_cycles(path, workcell, said.append) == []
     assert said == ["gap.mcap: 1 of 1 cycles have gaps and are left out"]
+
+
+def test_of_a_recording_that_was_cut_off_the_cycles_before_are_scored(workcell, days, tmp_path):
+    said = []
+    cycles = read_cycles(cut_off(days[0][0], tmp_path / "day.mcap", 0.7), workcell, said.append)
+    assert 2 <= len(cycles) < PER_FILE
+    whole = read_cycles(days[0][0], workcell)
+    np.testing.assert_array_equal(cycles[0][1].q_rad, whole[0][1].q_rad)
+    (line,) = said
+    assert line.startswith("day.mcap: cut off: what came after")
 
 
 def made_up(rng, count: int, p: int, shift: np.ndarray | float = 0.0) -> list[Score]:

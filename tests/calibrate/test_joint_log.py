@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from hidden_plant import Motion, write_mcap
+from hidden_plant import Motion, cut_off, write_mcap
 
+from robot_rlaas.calibrate.bag import data_file, lost
 from robot_rlaas.calibrate.log import read_log, reversals
 from robot_rlaas.cell.errors import InputError
 
@@ -71,13 +72,43 @@ def test_log_that_tells_too_little_is_refused(tmp_path, workcell, kind, message)
         read(tmp_path, workcell, motion)
 
 
-def test_truncated_file_is_refused(tmp_path, workcell):
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_of_a_file_that_was_cut_off_what_is_whole_is_read(tmp_path, workcell, share):
+    whole = write_mcap(tmp_path / "whole.mcap", workcell, GOOD)
+    path = cut_off(whole, tmp_path / "log.mcap", share)
+    log = read_log(path, workcell.profile)
+    assert 0.7 * share * len(T) < len(log.time_s) < len(T)
+    np.testing.assert_allclose(log.q_rad, WAVE[: len(log.q_rad)], atol=1e-12)
+    (line,) = lost(path)
+    assert line.startswith("log.mcap: cut off: what came after 14:13:2")  # the log begins at 14:13:20 UTC
+    assert data_file(path).model_dump()["lost"] == (line,)
+    assert "lost" not in data_file(whole).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (0, "no MCAP file, or a damaged one"),
+        (5, "no MCAP file, or a damaged one"),
+        (400, "no message on /joint_states"),
+        (9000, r"joint states; at least 100 are needed\n  fix: record a motion"),
+    ],
+)
+def test_a_file_of_which_too_little_is_left_is_refused(tmp_path, workcell, part, message):
     path = write_mcap(tmp_path / "log.mcap", workcell, GOOD)
-    content = path.read_bytes()
-    for part in (0, 5, 400, len(content) // 2, len(content) - 3):
-        path.write_bytes(content[:part])
-        with pytest.raises(InputError, match=r"log\.mcap: not a whole MCAP file"):
-            read_log(path, workcell.profile)
+    path.write_bytes(path.read_bytes()[:part])
+    with pytest.raises(InputError, match=rf"log\.mcap: .*{message}"):
+        read_log(path, workcell.profile)
+
+
+def test_a_file_that_is_damaged_before_its_end_was_cut_off_is_refused(tmp_path, workcell):
+    path = cut_off(write_mcap(tmp_path / "whole.mcap", workcell, GOOD), tmp_path / "log.mcap", 0.8)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    for read_it in (lost, lambda log: read_log(log, workcell.profile)):
+        with pytest.raises(InputError, match=r"log\.mcap: it was cut off, and is damaged before that"):
+            read_it(path)
 
 
 def test_damaged_file_is_refused_or_read_whole(tmp_path, workcell):

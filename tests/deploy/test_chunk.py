@@ -195,6 +195,9 @@ def test_what_the_real_controller_refuses_is_refused(spoil, why):
 def test_a_profile_names_a_topic_of_its_controller(tmp_path):
     shipped = load_hardware("ur5e").model_dump(mode="json")
     assert load_hardware("ur5e").command_type == "std_msgs/msg/Float64MultiArray"
+    wanted = shipped | {"other_controllers": {"joint_trajectory_controller": "/mine/commands"}}
+    with pytest.raises(ValueError, match=r"and other_controllers.joint_trajectory_controller is '/mine/commands'"):
+        HardwareProfile.model_validate(wanted)
     wanted = shipped | {"controller": "joint_trajectory_controller"}
     with pytest.raises(ValueError, match=r"listens on NAME/joint_trajectory, and topics.command is '/forward_position"):
         HardwareProfile.model_validate(wanted)

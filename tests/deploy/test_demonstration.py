@@ -4,77 +4,12 @@ from queue import SimpleQueue
 
 import numpy as np
 import pytest
+from wire import LATE_S, Line
 
-from robot_rlaas.cell.hardware import load_plant
-from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.deploy.cycle import Cycle, Sensed
+from robot_rlaas.deploy.cycle import Cycle
 from robot_rlaas.deploy.demonstration import SCORED_S, OnArm
-from robot_rlaas.deploy.plan import Station
-from robot_rlaas.deploy.sampling import Sampler
-from robot_rlaas.deploy.supervisor import Supervisor
-from robot_rlaas.deploy.virtual_arm.arm import VirtualArm
 from robot_rlaas.env.place import Period
 from robot_rlaas.env.tasks import contract_of, expert_of
-
-TICK_S, LATE_S = 0.01, 0.003
-
-
-class Line:
-    """A `Wire` to a virtual arm and its supervisor: `listen` lets time pass until the next beat."""
-
-    def __init__(self, cell: CellSpec, scored: bool = True) -> None:
-        self.arm = VirtualArm(cell, load_plant("ur5e_worn", 6), 0)
-        chain, envelope = self.arm.workcell.chain, self.arm.workcell.envelope
-        self.station = Station(self.arm.cell, chain, envelope)
-        self.supervisor = Supervisor(chain, envelope, cell.period_s, TICK_S)
-        self.sampler = Sampler(chain.joints, cell.period_s, 1 / TICK_S)
-        self.sampler.plate, self._scored = self.arm.observed_plate, scored
-        self.sensed: Sensed | None = None
-        self.sent: list[np.ndarray] = []
-        self._command, self._waiting = None, list[tuple[float, np.ndarray]]()
-
-    @property
-    def score(self):
-        return self.arm.score.to_json() if self._scored else None
-
-    @property
-    def stopped(self) -> str:
-        return self.supervisor.why if self.supervisor.latched else ""
-
-    @property
-    def stepped_in(self) -> int:
-        return self.supervisor.counts.violations
-
-    def listen(self) -> None:
-        while self.sensed is None:
-            self.tick()
-
-    def tick(self) -> None:
-        reading = self.arm.tick(self._command)
-        now_s, joints = reading.time_s, self.station.chain.joints
-        while self._waiting and self._waiting[0][0] <= now_s:
-            at_s, target = self._waiting.pop(0)
-            self.supervisor.receive(joints, list(target), LATE_S, at_s)
-        self.supervisor.feel(reading.wrench[:3], now_s)
-        self.supervisor.measure(joints, reading.q_rad, now_s)
-        self._command = self.supervisor.tick(now_s)
-        self.sampler.feel(reading.wrench)
-        self.sensed = self.sampler.measure(joints, reading.q_rad, now_s) or self.sensed
-
-    def take(self) -> Sensed | None:
-        sensed, self.sensed = self.sensed, None
-        return sensed
-
-    def send(self, target_rad: np.ndarray) -> None:
-        self.sent.append(target_rad)
-        self._waiting.append((self.arm.time_s + LATE_S, target_rad))
-
-    def next_part(self) -> None:
-        assert self.arm.next_part() is not None
-        self.sampler.plate = self.arm.observed_plate
-
-    def clear(self) -> None:
-        self.supervisor.reset(self.arm.time_s)
 
 
 def still(observation: np.ndarray) -> np.ndarray:
@@ -178,6 +113,38 @@ def test_without_a_score_it_is_judged_by_what_was_measured(cell, expert):
     assert len(periods) == pytest.approx(cell.horizon, abs=1)
 
 
+def test_who_does_not_want_the_score_is_judged_by_what_was_measured(cell, expert):
+    line = Line(cell)
+    place = OnArm(line.station, line, scored=False)
+    place.begin(0)
+    place.go()
+    periods = play(place, expert.act)
+    assert place.outcome.success
+    scored_s = line.arm.score.current.cycle_time_s
+    assert len(periods) * cell.period_s > scored_s, "it goes on until it is deep enough as measured"
+    assert place.changed_after_s == np.inf
+    assert not place.stopped_in_it
+
+
+def test_it_is_known_when_the_supervisor_first_changed_what_was_wanted(cell):
+    line = Line(cell)
+    place = OnArm(line.station, line, scored=False)
+    place.begin(0)
+    play(place, until=ready)
+    place.go()
+    periods = play(place, until=lambda place: len(line.sent) > 60)
+    line.supervisor.receive(line.station.chain.joints, [9.0] * 6, LATE_S, line.arm.time_s)
+    jumped_s = line.arm.time_s - periods[0].stamp_s
+    periods += play(place)
+    assert place.changed_after_s == pytest.approx(jumped_s, abs=cell.period_s)
+    assert periods[-1].stamp_s - periods[0].stamp_s > jumped_s + 1
+    place.begin(1)
+    play(place, until=ready)
+    place.go()
+    play(place)
+    assert place.changed_after_s == np.inf, "that was another attempt"
+
+
 def test_the_virtual_arms_word_counts_where_it_has_not_come_by_the_timeout(cell):
     line = Line(cell)
     place = OnArm(line.station, line)
@@ -198,6 +165,8 @@ def test_a_stop_ends_an_attempt_with_its_reason_and_once_cleared_comes_the_next_
     line.supervisor.fault("operator", "the operator pressed STOP", line.arm.time_s)
     play(place, expert.act)
     assert not place.outcome.success
+    assert place.stopped_in_it
+    assert 0 < place.changed_after_s < cell.task.timeout_s
     assert place.remark.endswith("the operator pressed STOP")
     place.begin(1)
     assert place.stopped

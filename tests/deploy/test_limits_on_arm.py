@@ -8,10 +8,10 @@ import pytest
 from robot_rlaas.cell.hardware import load_plant
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.control.controller import ToolController
+from robot_rlaas.control.joint_path import path_to
 from robot_rlaas.control.kinematics import tool_pose
 from robot_rlaas.control.safety import tool_corners, zone_use
 from robot_rlaas.deploy.counts import Counts
-from robot_rlaas.deploy.joint_path import path_to
 from robot_rlaas.deploy.supervisor import Supervisor
 from robot_rlaas.deploy.virtual_arm.arm import VirtualArm
 from robot_rlaas.on_arm import _leave_open, outcome_of

@@ -55,7 +55,8 @@ def of_profile(bundle, folder: Path, **changes):
 
 def test_a_real_arm_without_a_ros_driver_gets_one_at_the_port_that_is_named(bundle, trust, tmp_path):
     driver = {"type": "so101_follower", "port": "/dev/nothing", "id": "left"}
-    loaded, real = of_profile(load_bundle(bundle, trust), tmp_path, driver=driver), {"arm": "real", "domain_id": None}
+    real, changes = {"arm": "real", "domain_id": None}, {"driver": driver, "other_controllers": {}}
+    loaded = of_profile(load_bundle(bundle, trust), tmp_path, **changes)
     processes = plan(loaded, tmp_path, **GIVEN | real, line=Line("/dev/null"))
     assert [p.name for p in processes] == ["driver", *NAMES[1:]]
     assert processes[0].environment["HF_HUB_OFFLINE"] == "1"
@@ -66,6 +67,27 @@ def test_a_real_arm_without_a_ros_driver_gets_one_at_the_port_that_is_named(bund
         plan(loaded, tmp_path, **GIVEN | real)
     with pytest.raises(InputError, match="'ur5e' has no driver of LeRobot's"):
         plan(load_bundle(bundle, trust), tmp_path, **GIVEN | real, line=Line("/dev/null"))
+
+
+def test_an_arm_is_moved_through_the_controller_that_is_named(bundle, trust, tmp_path):
+    loaded, topic = load_bundle(bundle, trust), "/scaled_joint_trajectory_controller/joint_trajectory"
+    params = {p.name: p.params for p in plan(loaded, tmp_path, **GIVEN, line=Line(controller="trajectory"))}
+    for name in ("virtual_arm", "watchdog", "supervisor", "policy"):
+        assert params[name]["topics"]["command"] == topic
+    told = {params[name]["command_type"] for name in ("virtual_arm", "watchdog")}
+    assert told == {"trajectory_msgs/msg/JointTrajectory"}
+    assert params["recorder"]["topics"][topic]["type"] == "trajectory_msgs/msg/JointTrajectory"
+    params = {p.name: p.params for p in plan(loaded, tmp_path, **GIVEN, line=Line(controller="forward"))}
+    assert params["watchdog"]["topics"]["command"] == "/forward_position_controller/commands"
+
+
+@pytest.mark.parametrize("name", ["trajectory", "servo"])
+def test_a_controller_that_the_arm_does_not_have_is_refused(bundle, trust, tmp_path, name):
+    loaded = of_profile(load_bundle(bundle, trust), tmp_path, other_controllers={})
+    with pytest.raises(
+        InputError, match=rf"of the ur5e has no controller '{name}'; it has forward\n  fix: .*other_con"
+    ):
+        plan(loaded, tmp_path, **GIVEN, line=Line(controller=name))
 
 
 def test_a_policy_needs_an_arm_that_feels(bundle, trust, tmp_path):

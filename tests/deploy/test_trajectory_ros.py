@@ -6,17 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
-from samples import policy_directory
 from test_deploy_ros import Run, kill, processes_of
 
-from robot_rlaas.assets import data_dir
-from robot_rlaas.bundle import Trust, build_bundle
 from robot_rlaas.calibrate.log import read_recording
-from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.cell.hardware import Line
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.demos_import import read_deployment
 from robot_rlaas.deploy import names
@@ -30,34 +26,17 @@ pytestmark = [pytest.mark.realtime, pytest.mark.filterwarnings("ignore:module 's
 DOMAIN = 71
 TOPIC = "/scaled_joint_trajectory_controller/joint_trajectory"
 LOG_MB = 0.05
-ANYBODY = Trust(allow_unsigned=True)
+TRAJECTORY = Line(controller="trajectory")
 
 
 @pytest.fixture(scope="module")
-def trajectory_cell(cell, tmp_path_factory) -> CellSpec:
-    """The cell with an arm behind the controller that ur_robot_driver starts by default."""
-    profile = yaml.safe_load((data_dir("hardware") / "ur5e.yaml").read_text())
-    profile["controller"], profile["topics"]["command"] = "joint_trajectory_controller", TOPIC
-    file = tmp_path_factory.mktemp("hardware") / "ur5e_trajectory.yaml"
-    file.write_text(yaml.safe_dump(profile))
-    return cell.model_copy(update={"robot": cell.robot.model_copy(update={"hardware": str(file)})})
-
-
-@pytest.fixture(scope="module")
-def trajectory_bundle(bundle, trajectory_cell, tmp_path_factory) -> Path:
-    """The network of `bundle`, for that arm."""
-    folder = tmp_path_factory.mktemp("policy")
-    policy_directory(folder, trajectory_cell, (bundle.parent / "policy.onnx").read_bytes())
-    return build_bundle(folder, None, folder / "bundle")
-
-
-@pytest.fixture(scope="module")
-def run(trajectory_bundle, tmp_path_factory) -> Run:
+def run(bundle, trust, tmp_path_factory) -> Run:
+    """Through the controller that ur_robot_driver starts by default, which is not the profile's own."""
     out, events = tmp_path_factory.mktemp("deployment") / "deployment", list[str]()
     out.mkdir()
     (out / "log_0099.mcap").write_bytes(b"of a deployment before this one")
-    options = {"attempts": 1, "domain_id": DOMAIN, "log_mb": LOG_MB, "on_event": events.append}
-    return Run(out, deploy(trajectory_bundle, out, trust=ANYBODY, **options), events)
+    options = {"attempts": 1, "domain_id": DOMAIN, "log_mb": LOG_MB, "line": TRAJECTORY, "on_event": events.append}
+    return Run(out, deploy(bundle, out, trust=trust, **options), events)
 
 
 def parts(out: Path) -> list[Path]:
@@ -104,8 +83,8 @@ def test_the_trajectories_lead_through_the_targets_interpolated(run):
     assert np.mean(whole) > 0.6
 
 
-def test_calibration_reads_the_commands(run, trajectory_cell):
-    log, _ = read_recording(run.out, build(trajectory_cell).profile)
+def test_calibration_reads_the_commands(run, cell):
+    log, _ = read_recording(run.out, build(cell).profile)
     assert len(log.command_time_s) > 500
     later = np.searchsorted(log.time_s, log.command_time_s + 0.03).clip(max=len(log.time_s) - 1)
     assert np.median(np.abs(log.q_rad[later] - log.command_rad).max(1)) < 0.01
@@ -137,8 +116,8 @@ def test_no_message_is_lost_between_two_files(run):
     assert np.diff(stamps).min() > 0
 
 
-def test_an_attempt_in_several_files_is_one(run, trajectory_cell):
-    log = read_deployment(run.out, Cell(trajectory_cell, build(trajectory_cell), run.out))
+def test_an_attempt_in_several_files_is_one(run, cell):
+    log = read_deployment(run.out, Cell(cell, build(cell), run.out))
     (attempt,) = log.attempts
     assert attempt.result is not None
     assert attempt.result["success"]
@@ -156,7 +135,7 @@ def messages_of(file: Path) -> list[tuple[int, str]]:
         return [(m.log_time, c.topic) for _, c, m in make_reader(opened).iter_messages()]
 
 
-def test_an_arm_whose_watchdog_is_killed_brakes_and_stands_where_the_last_point_is(trajectory_bundle, tmp_path):
+def test_an_arm_whose_watchdog_is_killed_brakes_and_stands_where_the_last_point_is(bundle, trust, tmp_path):
     """Nobody commands it any more: the controller plays what it has to its end."""
     out = tmp_path / "deployment"
 
@@ -165,8 +144,9 @@ def test_an_arm_whose_watchdog_is_killed_brakes_and_stands_where_the_last_point_
             time.sleep(2.5)  # it moves over the hole
             kill(out, "watchdog")
 
+    options = {"attempts": 1, "domain_id": DOMAIN + 1, "line": TRAJECTORY, "on_event": on_event}
     with pytest.raises(DeploymentError, match="'watchdog' ended with code -9"):
-        deploy(trajectory_bundle, out, trust=ANYBODY, attempts=1, domain_id=DOMAIN + 1, on_event=on_event)
+        deploy(bundle, out, trust=trust, **options)
     (last_ns, last), states = messages(out, TOPIC)[-1], messages(out, "/joint_states")
     assert np.abs(last.points[1].velocities).max() > 0.01, "it was killed in motion"
     name = states[-1][1].name

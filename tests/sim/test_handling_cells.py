@@ -1,11 +1,18 @@
 """Free parts, fixtures and drives in the simulation: they are where the draw says and move as a real thing would."""
 
+import re
+
 import mujoco
 import numpy as np
 import pytest
 
+from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.cell.spec import load_cell
+from robot_rlaas.cell.spec import cell_path, load_cell
+from robot_rlaas.control.joint_path import path_between
+from robot_rlaas.control.kinematics import Pose, solve, tool_pose
+from robot_rlaas.deploy.handling import Handling
+from robot_rlaas.sim.check import check
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 from robot_rlaas.sim.starts import machines, scene
@@ -129,3 +136,32 @@ def test_a_door_goes_where_its_cycle_has_it(tending, workcells) -> None:
     wide = (np.array(seen) > 0.98).mean(axis=0)
     expected = gate.open_share - gate.slide_s / gate.period_s
     np.testing.assert_allclose(wide, expected, atol=0.04)
+
+
+@pytest.mark.parametrize(("open_share", "open_s"), [(0.5, 3.6), (0.42, 3.0), (0.38, 2.6), (0.04, 0.0)])
+def test_a_door_that_never_stays_open_for_the_way_through_is_found(tmp_path, open_share, open_s) -> None:
+    path = tmp_path / "cell.yaml"
+    path.write_text(cell_path("machine_tending").read_text().replace("open_share: 0.5", f"open_share: {open_share}"))
+    cell, figures = load_cell(str(path)), f"for {open_s} s, .*takes 2.8 s"
+    if open_s > 2.8:
+        workcell, findings = check(cell, path)
+        assert any(re.search(figures, finding.figure) for finding in findings)
+    else:
+        workcell = build(cell)
+        with pytest.raises(
+            InputError, match=rf"cell\.yaml:\d+: 'gate' stays wide open {figures}: the arm would wait for"
+        ):
+            check(cell, path)
+    assert goes_home(cell, workcell) == (open_s > 2.8)
+
+
+def goes_home(cell, workcell) -> bool:
+    """Whether the arm, waiting behind the gate, goes through it once it has just opened."""
+    job, behind = Handling(cell, workcell.chain, workcell.envelope), np.array(cell.task.stages[-1].to_mm) / 1000
+    home = np.deg2rad(np.array([cell.robot.home_deg]))
+    q, _ = solve(workcell.chain, Pose(tool_pose(workcell.chain, home).R, behind[None]), home)
+    far, near, _ = job.way_home(q[0])
+    for opening in (0.0, 1.0):
+        around = job.rehearsal().around._replace(openings=np.array([[1.0, opening]]))
+        job.sense(job.rehearsal()._replace(around=around))
+    return job.free(path_between(workcell.chain, workcell.envelope, cell.period_s, far, near).targets)

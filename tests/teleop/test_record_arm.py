@@ -14,6 +14,7 @@ from mcap_ros2.decoder import DecoderFactory
 from std_srvs.srv import Trigger
 
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import Line
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.cli import main
 from robot_rlaas.data.episode import Episode
@@ -193,6 +194,13 @@ def test_it_can_be_inspected_and_says_that_nobody_can_simulate_it_again(told: To
     (said,) = [f for f in content["findings"] if f["check"] == "replay"]
     assert "2 of 2 episodes were recorded on an arm" in said["text"]
     assert "cannot be simulated again" in capsys.readouterr().out
+
+
+def test_a_serial_port_reaches_the_plan_of_the_arms_processes(easy: Cell, tmp_path: Path) -> None:
+    settings = Settings(2, "anna", arm="real", line=Line("/dev/null"))
+    with pytest.raises(InputError, match="'ur5e' has no driver of LeRobot's"):
+        with at_arm(easy, settings, tmp_path / "x", Silent()):
+            pass
 
 
 @pytest.mark.parametrize(

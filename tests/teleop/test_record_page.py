@@ -76,7 +76,7 @@ def test_somebody_drags_the_tool_and_keeps_a_success(recording, browser: Browser
     over_m, view = np.array([*env.task.frame.p[0, :2], height_m]), Scene(cell.workcell).view("close")
 
     text = browser.wait(TEXT, lambda text: text and "Ready: start 0" in text)
-    assert "0 of 1 successes kept. No success yet from: plate_x_m low" in text
+    assert "0 of 1 successes kept. No success yet from: plate x -30 to -10 mm" in text
     browser.press("h")
     browser.wait(TEXT, lambda text: "Recording:" in text and "Now: approach" in text)
     heights_m = GRIP * GIZMO_M - np.array([0, DOWN_M])

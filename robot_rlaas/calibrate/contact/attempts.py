@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from robot_rlaas.calibrate.bag import mcap_files
+from robot_rlaas.calibrate.cut_off import metadata_of
 from robot_rlaas.calibrate.log import by_name, read_topics
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import HardwareProfile
@@ -94,7 +96,10 @@ def read_felt(path: Path, profile: HardwareProfile, others: tuple[str, ...]) -> 
     found = read_topics(path, topics)
     for topic in topics:
         if not found[topic]:
-            raise InputError(f"no message on {topic}", file=path, fix="record a deployment, as `rlaas deploy` does")
+            cells = sorted({about["cell"] for about in map(metadata_of, mcap_files(path)) if "cell" in about})
+            of = f": it is a log of the cell {', '.join(map(repr, cells))}" if cells else ""
+            fix = "name logs of insertions, as `rlaas deploy` records them"
+            raise InputError(f"no message on {topic}{of}", file=path, fix=fix)
     at = np.array([ns for ns, _ in found[topics[0]]]) * 1e-9
     q = np.array([by_name(message, profile, path)[0] for _, message in found[topics[0]]])
     wrench_at = np.array([ns for ns, _ in found[topics[1]]]) * 1e-9

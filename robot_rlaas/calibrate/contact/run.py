@@ -74,6 +74,8 @@ def learn_contact(
     files = tuple(data_file(path) for path in logs)
     if len({file.sha256 for file in files}) < len(files):
         raise InputError("the same log twice", file=logs[0], fix="name each log once")
+    for line in (line for file in files for line in file.lost):
+        on_event(line)
     seats = [sat for sat in (seat(cell, attempt) for attempt in attempts) if sat is not None]
     press = read_press(presses[0], workcell, plate_topic, motion_topic) if presses else None
     inserted = _insertions(cell, attempts, seats, deployed[0]) if deployed else _Said()

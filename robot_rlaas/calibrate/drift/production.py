@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from robot_rlaas.calibrate.bag import lost
 from robot_rlaas.calibrate.log import MAX_GAP_S, JointLog, on_ticks, read_recording
 from robot_rlaas.calibrate.servo.arm import REST_S, Arm, ArmParameters
 from robot_rlaas.cell.calibration import Calibration
@@ -164,6 +165,8 @@ def read_cycles(path: Path, workcell: Workcell, on_event: Callable[[str], None] 
     Raises:
         InputError: if the file cannot be read, or holds no joint states or commands.
     """
+    for line in lost(path):
+        on_event(line)
     log, zero_ns = read_recording(path, workcell.profile)
     cycles = cut(on_ticks(log))
     whole = [c for c in cycles if np.isfinite(c.q_rad).all() and np.diff(c.time_s).max() <= MAX_GAP_S]

@@ -117,7 +117,10 @@ def import_motion(
         if columns is None:
             raise InputError("a table needs a column map", file=path, fix="--columns MAP; see hardware/columns/")
         streams, clocks = _mapped(path, _table(path, columns, episode), columns, len(profile.joints))
-    log = _one_clock(path, profile.joints, clocks, streams, data_file(path), on_event)
+    source = data_file(path)
+    for line in source.lost:
+        on_event(line)
+    log = _one_clock(path, profile.joints, clocks, streams, source, on_event)
     for line in describe(log):
         on_event(line)
     return log

@@ -50,8 +50,8 @@ class Arm:
     def __init__(self, workcell: Workcell) -> None:
         spec = workcell.spec.copy()
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
-        others = [*spec.actuators, *spec.joints]
-        for element in [*spec.sensors, *spec.equalities, *(e for e in others if e.name not in workcell.chain.joints)]:
+        others = [e for e in (*spec.actuators, *spec.joints) if e.name not in workcell.chain.joints]
+        for element in [*spec.sensors, *spec.equalities, *spec.tendons, *others]:
             spec.delete(element)
         spec.compiler.discardvisual = True
         for actuator in spec.actuators:

@@ -63,8 +63,8 @@ class Excitation(NamedTuple):
         """What the arm receives at a controller's rate, a multiple of the targets' -> (T, k), rad."""
         count = round(rate_hz / self.rate_hz)
         phase = (np.arange(count) + 1.0)[:, None] / count
-        past = np.concatenate([self.targets_rad[:1], self.targets_rad[:1], self.targets_rad])
-        return np.concatenate([setpoint((past[i], past[i + 1], past[i + 2]), phase) for i in range(len(past) - 2)])
+        past = np.concatenate([self.targets_rad[:1], self.targets_rad[:1], self.targets_rad])[:, None]
+        return setpoint((past[:-2], past[1:-1], past[2:]), phase).reshape(-1, past.shape[-1])
 
 
 def excitation(
@@ -150,15 +150,11 @@ def is_clear(workcell: Workcell, motion: Excitation, floor_m: float) -> bool:
 
 
 def passes_filter(workcell: Workcell, motion: Excitation) -> bool:
-    """Whether the safety filter leaves every target as it is."""
-    before = last = motion.targets_rad[:1]
-    for wanted in motion.targets_rad:
-        step = last - before
-        filtered = filter_target(workcell.chain, workcell.envelope, 1.0 / motion.rate_hz, last, step, wanted[None])
-        if filtered.limited.any() or filtered.blocked.any() or filtered.slowed.any():
-            return False
-        before, last = last, filtered.target_rad
-    return True
+    """Whether the safety filter leaves every target as it is: then each was sent before the next one is filtered."""
+    past = np.concatenate([motion.targets_rad[:1], motion.targets_rad[:1], motion.targets_rad])
+    before, last, wanted = past[:-2], past[1:-1], past[2:]
+    filtered = filter_target(workcell.chain, workcell.envelope, 1.0 / motion.rate_hz, last, last - before, wanted)
+    return not (filtered.limited.any() or filtered.blocked.any() or filtered.slowed.any())
 
 
 def least_s(workcell: Workcell, home_rad: np.ndarray) -> float:

@@ -42,6 +42,8 @@ def calibrate(
     files = [data_file(path) for path in (log_fit, log_heldout)]
     if files[0].sha256 == files[1].sha256:
         raise InputError("the log to judge on is the log to fit", file=log_heldout, fix="record a second motion")
+    for line in (line for file in files for line in file.lost):
+        on_event(line)
     fitted, heldout = (read_log(path, workcell.profile) for path in (log_fit, log_heldout))
     arm = Arm(workcell)
     found = fit(arm, fitted, on_event)

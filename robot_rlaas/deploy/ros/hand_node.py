@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.counts import LATE
 from robot_rlaas.deploy.cycle import Sensed
+from robot_rlaas.deploy.events import KEPT
 from robot_rlaas.deploy.plan import Station, arm_processes
 from robot_rlaas.deploy.ros.panel import on_domain
 from robot_rlaas.deploy.ros.process import (
@@ -38,6 +40,7 @@ from robot_rlaas.deploy.senses import STALE_S
 
 START_S = 40.0
 ASK_AGAIN_S = 1.0
+ENDS = ("resumed", "reset")  # events that take nothing from the arm
 
 
 class HandNode(Node):
@@ -58,11 +61,13 @@ class HandNode(Node):
         self._sensed: Sensed | None = None
         self._supervisor: dict[str, Any] = {}
         self._ask_at_s = np.inf
+        self._interventions: deque[tuple[float, float]] = deque(maxlen=KEPT)
         self.score: dict[str, Any] | None = None
         self._point = JointTrajectoryPoint(time_from_start=Duration(nanosec=round(period_s * 1e9)))
         self._target = JointTrajectory(joint_names=list(joints), points=[self._point])
         self._targets = self.create_publisher(JointTrajectory, names.TARGET, RELIABLE)
         self.create_subscription(String, names.SUPERVISOR, self._supervised, LATCHED)
+        self.create_subscription(String, names.EVENTS, self._happened, RELIABLE)
         self.create_subscription(String, names.SCORE, self._scored, LATCHED)
         listen(self, self._sampler, topics, self._measure)
         self._feeder = self.create_client(Trigger, names.NEXT_PART)
@@ -105,6 +110,12 @@ class HandNode(Node):
     def stepped_in(self) -> int:
         """See `Wire`."""
         return int(self._supervisor.get("violations", 0))
+
+    def stepped_in_after(self, time_s: float) -> float:
+        """See `Wire`."""
+        return min(
+            (max(first_s, time_s) for first_s, last_s in self._interventions if last_s >= time_s), default=np.inf
+        )
 
     def listen(self) -> None:
         """See `Wire`."""
@@ -156,6 +167,11 @@ class HandNode(Node):
 
     def _supervised(self, message: String) -> None:
         self._supervisor = json.loads(message.data)
+
+    def _happened(self, message: String) -> None:
+        event = json.loads(message.data)
+        if event["what"] not in ENDS:
+            self._interventions.append((event["first_s"], event["last_s"]))
 
     def _scored(self, message: String) -> None:
         self.score = json.loads(message.data) if self._fed else None

@@ -1,4 +1,7 @@
-"""The virtual arm's node: a real arm's topics, a feeder, a camera. Parameters: cell, plant, seed, score_file."""
+"""The virtual arm's node: a real arm's topics, a feeder, a camera.
+
+Parameters: cell, plant, seed, topics, command_type, score_file.
+"""
 
 import json
 import time
@@ -17,7 +20,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from robot_rlaas.cell.handling import HandlingTask
-from robot_rlaas.cell.hardware import load_plant
+from robot_rlaas.cell.hardware import Topics, load_plant
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.pace import Pace
@@ -44,8 +47,8 @@ class VirtualArmNode(Node):
         kind = VirtualHandlingArm if isinstance(cell.task, HandlingTask) else VirtualArm
         self._arm = arm = kind(cell, load_plant(params["plant"], len(cell.robot.home_deg)), params["seed"])
         self._cell = VirtualCell(self, arm) if isinstance(arm, VirtualHandlingArm) else None
-        self._score_file, topics = Path(params["score_file"]), arm.profile.topics
-        self._controller = self._obey(message_class(arm.profile.command_type), topics.command)
+        self._score_file, topics = Path(params["score_file"]), Topics(**params["topics"])
+        self._controller = self._obey(message_class(params["command_type"]), topics.command)
         self._held: np.ndarray | None = None
         self._shown: tuple[Any, ...] = ()
         more = [self._cell.joint] if self._cell else []

@@ -3,7 +3,8 @@
 import numpy as np
 
 from robot_rlaas.control.controller import ToolController
-from robot_rlaas.control.safety import keeps_zones
+from robot_rlaas.control.kinematics import SerialChain
+from robot_rlaas.control.safety import Envelope, keeps_zones
 
 HOME_SPEED_RAD_S = 0.8
 HOME_ACCELERATION_RAD_S2 = 2.0
@@ -36,10 +37,18 @@ class JointPath:
 
 
 def path_to(controller: ToolController, goal_rad: np.ndarray) -> JointPath:
-    """From the last target to a goal (k,), so slowly that the filter has nothing to slow down in any speed zone."""
-    chain, envelope, period_s, slower = controller.chain, controller.envelope, controller.period_s, 1.0
+    """From the last target to a goal (k,): see `path_between`."""
+    start_rad = controller.targets[2, 0]
+    return path_between(controller.chain, controller.envelope, controller.period_s, start_rad, goal_rad)
+
+
+def path_between(
+    chain: SerialChain, envelope: Envelope, period_s: float, start_rad: np.ndarray, goal_rad: np.ndarray
+) -> JointPath:
+    """From joint angles (k,) to others, so slowly that the filter has nothing to slow down in any speed zone."""
+    slower = 1.0
     while True:
-        path = JointPath(controller.targets[2, 0], goal_rad, period_s, slower)
+        path = JointPath(start_rad, goal_rad, period_s, slower)
         targets = path.targets
         if not len(envelope.zone_speed_m_s) or keeps_zones(chain, envelope, period_s, targets[:-1], targets[1:]).all():
             return path
