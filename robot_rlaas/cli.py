@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robot_rlaas import __version__
 from robot_rlaas.cell.errors import InputError, StageError
@@ -11,7 +12,9 @@ from robot_rlaas.cli_bundle import add_trust, bundle_commands, own_key, trust_of
 from robot_rlaas.cli_calibrate import calibrate_commands
 from robot_rlaas.cli_cell import cell_commands
 from robot_rlaas.cli_demos import demos_commands
+from robot_rlaas.cli_distill import distill_command
 from robot_rlaas.cli_improve import improve_command
+from robot_rlaas.cli_practise import practise_command
 from robot_rlaas.cli_train import train_command
 from robot_rlaas.options import (
     BAD_INPUT,
@@ -24,6 +27,7 @@ from robot_rlaas.options import (
     add_device,
     add_line,
     add_path,
+    add_plant,
     add_recipe,
     add_seed,
     add_track,
@@ -33,6 +37,9 @@ from robot_rlaas.options import (
     natural,
     run_stage,
 )
+
+if TYPE_CHECKING:
+    from robot_rlaas.cell.hardware import Line
 
 STAGES = ("check", "demonstrate", "train", "qualify", "bundle", "deploy", "calibrate")
 
@@ -70,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     cell_commands(commands)
     demos_commands(commands)
     train_command(commands)
+    practise_command(commands)
+    distill_command(commands)
     _qualify_command(commands)
     _compare_command(commands)
     bundle_commands(commands)
@@ -97,7 +106,8 @@ def _qualify_command(commands) -> None:
     parser.add_argument("--sensitivity", type=natural, help="episodes per point of the curves (default: none)")
     text = f"judge a bundle on an arm, in --episodes attempts (default: {ATTEMPTS}) that stay in OUT/deployment"
     parser.add_argument("--arm", choices=("virtual", "real"), help=text)
-    parser.add_argument("--plant", default="ur5e_worn", help="how the virtual arm differs from the nominal one")
+    add_plant(parser)
+    add_line(parser)
     parser.add_argument("--reproduce", type=Path, metavar="REPORT", help="run this report.json's qualification again")
     add_trust(parser)
     add_seed(parser)
@@ -151,6 +161,7 @@ def _loop_command(commands) -> None:
         "--budget", type=count, default=BUDGET, help="episodes of a qualification, at most (default: 4000)"
     )
     add_arm(parser)
+    add_line(parser)
     parser.add_argument("--recipe", default="tune", help="of a tuning: a shipped one, or a path (default: tune)")
     add_seed(parser)
     add_path(parser, "--out", "gets a directory per turn; finished turns that are there are kept")
@@ -174,9 +185,9 @@ def _run_command(commands) -> None:
 
 
 def _qualify(options: argparse.Namespace) -> int:
-    o = options
+    o, line = options, line_of(options)
     if o.arm:
-        return _qualify_on_arm(o)
+        return _qualify_on_arm(o, line)
     if (o.reproduce is None) == (o.out is None):
         raise InputError("name either --out, for a new report, or --reproduce, for an old one")
 
@@ -193,7 +204,7 @@ def _qualify(options: argparse.Namespace) -> int:
     return run_stage(work)
 
 
-def _qualify_on_arm(o: argparse.Namespace) -> int:
+def _qualify_on_arm(o: argparse.Namespace, line: "Line") -> int:
     flags = {"--reproduce": o.reproduce, "--budget": o.budget, "--held-out": o.held_out, "--sensitivity": o.sensitivity}
     given = [flag for flag, value in flags.items() if value is not None]
     if given:
@@ -205,7 +216,8 @@ def _qualify_on_arm(o: argparse.Namespace) -> int:
 
     watch, confirm = _Lines(), ask if o.arm == "real" and sys.stdin.isatty() else None
     attempts, bundle = o.episodes or ATTEMPTS, Path(o.policy)
-    result = qualify_on_arm(o.cell, bundle, o.seed, attempts, o.arm, o.plant, confirm, o.out, watch, trust_of(o))
+    arm = (o.arm, o.plant, confirm, o.out, watch, trust_of(o), line)
+    result = qualify_on_arm(o.cell, bundle, o.seed, attempts, *arm)
     watch.say(result.text)
     return DONE if result.passed else REQUIREMENT_FAILS
 
@@ -253,11 +265,10 @@ def _loop(options: argparse.Namespace) -> int:
 
         o = options
         recipe = load_recipe(o.recipe)
-        return loop(
-            Options(o.cell, o.policy, recipe, o.turns, o.attempts, o.budget, o.arm, o.plant, o.seed, o.out, key), watch
-        )
+        arm = (o.arm, o.plant, o.seed, o.out, key, line)
+        return loop(Options(o.cell, o.policy, recipe, o.turns, o.attempts, o.budget, *arm), watch)
 
-    key = own_key()
+    line, key = line_of(options), own_key()
     return run_stage(work)
 
 

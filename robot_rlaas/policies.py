@@ -68,7 +68,8 @@ def load(reference: str | Path, cell: CellSpec, rows: int) -> Loaded:
         reference: one of
             - a policy directory, as 'rlaas train' leaves it;
             - a bundle, a directory or a .zip, whose bytes are verified;
-            - an .onnx file, "observation" float32 (n, observation_size) to "action" float32 (n, action_size);
+            - an .onnx file, "observation" float32 (n, observation_size) to "action" float32 (n, action_size), beside
+              the observation, under cameras' names, their pictures uint8 (n, height, width, 3);
             - a .zip that Stable-Baselines3 saved; nothing in it is unpickled;
             - a directory that LeRobot's save_pretrained wrote;
             - `expert`, the scripted one (a directory of that name is `./expert`);
@@ -88,9 +89,9 @@ def load(reference: str | Path, cell: CellSpec, rows: int) -> Loaded:
     if text == EXPERT:
         return _expert(cell, contract, rows)
     if path.is_dir():
-        return _directory(path, contract, rows)
+        return _directory(path, cell, contract, rows)
     if path.is_file():
-        return _file(path, contract)
+        return _file(path, cell, contract)
     if python:
         return _python(python[1], python[2], contract, rows)
     raise _unknown("there is no such file or directory", path)
@@ -110,12 +111,12 @@ def _expert(cell: CellSpec, contract: Contract, rows: int) -> Loaded:
     return Loaded(policy, EXPERT, digest, EXPERT)
 
 
-def _directory(path: Path, contract: Contract, rows: int) -> Loaded:
+def _directory(path: Path, cell: CellSpec, contract: Contract, rows: int) -> Loaded:
     name = path.resolve().name
     if (path / "manifest.json").is_file():
         return _bundle(path, contract)
     if (path / "policy.onnx").is_file():
-        return _policy(path, name, contract)
+        return _policy(path, name, cell, contract)
     if (path / "config.json").is_file():
         return Loaded(_foreign().load_lerobot(path, contract, rows), name, sha256_tree(path), "lerobot")
     raise _unknown("nothing that acts is in this directory", path)
@@ -132,11 +133,11 @@ def _bundle(path: Path, contract: Contract) -> Loaded:
     return Loaded(policy, path.resolve().name, digest, "bundle", told)
 
 
-def _policy(path: Path, name: str, contract: Contract) -> Loaded:
+def _policy(path: Path, name: str, cell: CellSpec, contract: Contract) -> Loaded:
     from robot_rlaas.bundle import OnnxPolicy
 
     network, file = path / "policy.onnx", path / "policy.json"
-    policy = OnnxPolicy(network, contract)
+    policy = OnnxPolicy(network, contract, cameras=cell.cameras)
     try:
         description = json.loads(file.read_text())
         made_for = Contract.from_json(description["contract"])
@@ -171,11 +172,11 @@ def _provenance(content: dict[str, Any], file: Path) -> dict[str, Any] | None:
     return told
 
 
-def _file(path: Path, contract: Contract) -> Loaded:
+def _file(path: Path, cell: CellSpec, contract: Contract) -> Loaded:
     if path.suffix == ".onnx":
         from robot_rlaas.bundle import OnnxPolicy
 
-        return Loaded(OnnxPolicy(path, contract), path.name, sha256_file(path), "onnx")
+        return Loaded(OnnxPolicy(path, contract, cameras=cell.cameras), path.name, sha256_file(path), "onnx")
     if path.suffix == ".zip":
         from robot_rlaas.bundle.contents import is_bundle
 

@@ -131,7 +131,8 @@ def compare_policies(
     outcomes = []
     for i, one in enumerate(loaded):
         count = _Count(watch, names[i], i * episodes, len(loaded) * episodes)
-        outcomes.append([t.outcome for t in run_trials(cell.env(rows, seeds), one.policy, episodes, count)])
+        with cell.env_for(one.policy, rows, seeds) as env:
+            outcomes.append([t.outcome for t in run_trials(env, one.policy, episodes, count)])
     table = compare(names, outcomes, every_pair=every_pair)
     for row in table:
         watch.say(f"  {_line(row)}")
@@ -164,9 +165,9 @@ def _judge(
     seeds = Seeds(seed, Space.QUALIFY, key_of(loaded.sha256) if loaded.sha256 else ())
     fresh = freshness(seeds, loaded.sha256, loaded.provenance)
     meter = CostMeter()
-    env, count = cell.env(rows, seeds), _Count(watch, "fresh episodes", 0, plan.episodes)
-    observed = Observed(DOMAIN_EPISODES)
-    judgement = judge(cell.spec, stream(env, loaded.policy, count, observed), plan)
+    observed, count = Observed(DOMAIN_EPISODES), _Count(watch, "fresh episodes", 0, plan.episodes)
+    with cell.env_for(loaded.policy, rows, seeds) as env:
+        judgement = judge(cell.spec, stream(env, loaded.policy, count, observed), plan)
     outcomes = [trial.outcome for trial in judgement.trials]
     seen = observed.of(o.episode for o in outcomes if o.success) if loaded.sha256 else []
     domain = fit(seen, env.contract, cell.spec.hash, loaded.sha256)

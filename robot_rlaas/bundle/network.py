@@ -1,13 +1,18 @@
 """Run a policy network with onnxruntime: no torch, one thread, the same answer every time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robot_rlaas.cell.cameras import CameraSpec
 from robot_rlaas.cell.contract import Contract
-from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.errors import InputError, StageError
+
+if TYPE_CHECKING:
+    from robot_rlaas.env.batch import BatchEnv
 
 INPUT, OUTPUT = "observation", "action"
 NESTED: dict[str, dict[int, str]] = {  # the fields of onnx.proto that lead to tensors, by number
@@ -29,21 +34,39 @@ EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of a TensorProto
 class OnnxPolicy:
     """A feed-forward network as a `Policy`; its normaliser is inside it.
 
+    One that also takes pictures has to be told where it acts, by `BatchEnv.tell`: its pictures come from there.
+
     Args:
         source: a file, or its content. Input "observation" float32 (n, observation_size), output "action" float32
-            (n, action_size).
+            (n, action_size); beside the observation, under cameras' names, pictures uint8 (n, height, width, 3).
         contract: if given, the sizes must be its sizes.
         threads: of one call. One is the quickest for a small network.
+        cameras: that it may see through, and whose pictures must have its sizes.
+
+    Attributes:
+        cameras: the names of those that it sees through.
 
     Raises:
         InputError: if this is not such a network, or one whose weights lie in another file, which no hash covers.
     """
 
-    def __init__(self, source: Path | str | bytes, contract: Contract | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        source: Path | str | bytes,
+        contract: Contract | None = None,
+        threads: int = 1,
+        cameras: Mapping[str, CameraSpec] = MappingProxyType({}),
+    ) -> None:
         file = None if isinstance(source, bytes) else Path(source)
         self._session = _session(source, file, threads)
-        self.observation_size = _size(self._session.get_inputs(), INPUT, file)
+        inputs = self._session.get_inputs()
+        self.cameras = tuple(side.name for side in inputs if side.name != INPUT and side.type == "tensor(uint8)")
+        self.observation_size = _size([side for side in inputs if side.name not in self.cameras], INPUT, file)
         self.action_size = _size(self._session.get_outputs(), OUTPUT, file)
+        self._env: BatchEnv | None = None
+        for side in inputs:
+            if side.name in self.cameras:
+                _same_pictures(side.name, list(side.shape), cameras, file)
         if contract is not None:
             wanted = (contract.observation_size, contract.action_size)
             if wanted != (self.observation_size, self.action_size):
@@ -54,13 +77,28 @@ class OnnxPolicy:
                     fix="export the network and its contract from the same training run",
                 )
 
+    def watch(self, env: "BatchEnv") -> None:
+        """Take pictures from this environment from now on."""
+        self._env = env
+
     def reset(self, ids: np.ndarray) -> None:
         """See `Policy.reset`. A feed-forward network has no past."""
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """See `Policy.act`: (n, observation_size) -> (n, action_size) float32, for any n."""
+        """See `Policy.act`: (n, observation_size) -> (n, action_size) float32; for any n, if it takes no pictures.
+
+        Raises:
+            StageError: if it takes pictures, and where it acts there are none.
+        """
+        pictures = self._env.pictures if self._env and self.cameras else {}
+        if not pictures.keys() >= set(self.cameras):
+            raise StageError(f"this policy sees through {_listed(self.cameras)}, and nobody shows it any pictures")
+        return self.answer(observation, pictures)
+
+    def answer(self, observation: np.ndarray, pictures: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The same with these pictures, camera by camera (n, height, width, 3) uint8."""
         rows = np.ascontiguousarray(observation, dtype=np.float32)
-        return self._session.run([OUTPUT], {INPUT: rows})[0]
+        return self._session.run([OUTPUT], {INPUT: rows, **{name: pictures[name] for name in self.cameras}})[0]
 
 
 def _session(source: Path | str | bytes, file: Path | None, threads: int) -> Any:
@@ -129,6 +167,26 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at + i + 1
     raise ValueError("not a protocol buffer")
+
+
+def _same_pictures(name: str, shape: list[Any], cameras: Mapping[str, CameraSpec], file: Path | None) -> None:
+    if name not in cameras:
+        has = f"has {_listed(cameras)}" if cameras else "has none"
+        fix = "name the cell that the policy was trained for"
+        raise InputError(
+            f"the network sees through the camera '{name}'; what it is to act in {has}", file=file, fix=fix
+        )
+    width, height = cameras[name].resolution_px
+    if len(shape) != 4 or shape[1:] != [height, width, 3] or isinstance(shape[0], int):
+        raise InputError(
+            f"the network takes pictures {shape} of the camera '{name}'; the cell's are [n, {height}, {width}, 3]",
+            file=file,
+            fix="give the camera the resolution that the policy was trained with, or train it again",
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def _size(sides: list[Any], name: str, file: Path | None) -> int:

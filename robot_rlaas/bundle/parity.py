@@ -37,6 +37,7 @@ def check_parity(file: Path, policy: OnnxPolicy) -> Parity:
     try:
         with np.load(file, allow_pickle=False) as stored:
             observation, action = stored["observation"], stored["action"]
+            pictures = {name: stored[name] for name in policy.cameras}
         fits = observation.shape[1:] == (policy.observation_size,) and action.shape[1:] == (policy.action_size,)
         if not fits or not 0 < len(observation) == len(action):
             raise ValueError(f"observations {observation.shape} and actions {action.shape}")
@@ -44,7 +45,7 @@ def check_parity(file: Path, policy: OnnxPolicy) -> Parity:
         raise InputError(
             f"not the observations and actions of a training ({error})", file=file, fix="train the policy again"
         ) from error
-    largest = float(np.abs(policy.act(observation) - action).max())
+    largest = float(np.abs(policy.answer(observation, pictures) - action).max())
     if not largest <= ALLOWED:  # a NaN is none
         raise InputError(
             f"the exported network's actions differ from the trained one's by up to {largest:.2g}; "

@@ -104,7 +104,11 @@ def _feature(content: dict[str, Any]) -> Feature:
 
 
 class Policy(Protocol):
-    """Anything that acts: scripted experts, networks, bundles, teleoperation devices. Batched."""
+    """Anything that acts: scripted experts, networks, bundles, teleoperation devices. Batched.
+
+    One that sees also has `cameras`, the names of those whose pictures it takes: `env.acting.env_for` and
+    `BatchEnv.tell` are for it.
+    """
 
     def reset(self, ids: np.ndarray) -> None:
         """Forget the past of these rows of the batch."""

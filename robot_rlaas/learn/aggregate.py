@@ -18,7 +18,7 @@ from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.learn.clone import clone
 from robot_rlaas.learn.improve import Validation
-from robot_rlaas.learn.network import acted
+from robot_rlaas.learn.network import MeanActor
 from robot_rlaas.learn.recipe import Recipe
 
 EXPERT_SHARE = 0.5  # of the first round's actions; each further round has half of the share before
@@ -47,7 +47,7 @@ class Round(NamedTuple):
 class Mixture:
     """Acts as the expert in a share of the periods, at random, and as the learner in the others."""
 
-    def __init__(self, expert: Policy, learner: Any, share: float, rng: np.random.Generator) -> None:
+    def __init__(self, expert: Policy, learner: Policy, share: float, rng: np.random.Generator) -> None:
         self._expert, self._learner, self._share, self._rng = expert, learner, share, rng
 
     def reset(self, ids: np.ndarray) -> None:
@@ -56,7 +56,7 @@ class Mixture:
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See `Policy.act`."""
         by_expert = self._rng.random((len(observation), 1)) < self._share
-        return np.where(by_expert, self._expert.act(observation), acted(self._learner, observation))
+        return np.where(by_expert, self._expert.act(observation), self._learner.act(observation))
 
 
 def aggregate(
@@ -95,7 +95,7 @@ def aggregate(
     for number in range(1, rounds + 1):
         if best.good_enough:
             break
-        mixture = Mixture(expert, learner, EXPERT_SHARE**number, rng)
+        mixture = Mixture(expert, MeanActor(learner), EXPERT_SHARE**number, rng)
         everything += record(env, expert, recipe.aggregate_episodes, 0.0, rng, lambda: None, mixture)
         clone(learner, everything, recipe.aggregate_epochs, recipe.discount, seed)
         validation = validate()

@@ -75,11 +75,9 @@ def read(path: Path, made_from: dict[str, Any]) -> State:
 
 def of_model(model: PPO) -> State:
     """The networks, Adam, and the generators that exploration and the order of samples come from."""
-    optimiser = model.policy.optimizer.state_dict()["state"]
     numpy = np.random.get_state(legacy=False)
     arrays = {f"policy/{name}": tensor.cpu().numpy().copy() for name, tensor in model.policy.state_dict().items()}
-    for index, kept in optimiser.items():
-        arrays |= {f"adam/{index}/{name}": tensor.cpu().numpy().copy() for name, tensor in kept.items()}
+    arrays |= of_optimiser(model.policy.optimizer, "adam/")
     arrays |= {"torch": torch.get_rng_state().numpy(), "numpy": numpy["state"]["key"]}
     if model.device.type == "cuda":
         arrays["cuda"] = torch.cuda.get_rng_state(model.device).numpy()
@@ -87,15 +85,30 @@ def of_model(model: PPO) -> State:
     return State(arrays, {"num_timesteps": model.num_timesteps, "numpy": generator})
 
 
-def into_model(model: PPO, state: State) -> None:
-    """The inverse of `of_model`, into a model that `make_model` just made."""
-    policy, optimiser = model.policy, model.policy.optimizer
-    policy.load_state_dict(OrderedDict((name, torch.tensor(array)) for name, array in state.under("policy/").items()))
+def of_optimiser(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, np.ndarray]:
+    """What Adam remembers of each parameter, by names that begin so."""
+    kept = optimiser.state_dict()["state"]
+    return {
+        f"{prefix}{index}/{name}": tensor.cpu().numpy().copy()
+        for index, parts in kept.items()
+        for name, tensor in parts.items()
+    }
+
+
+def into_optimiser(optimiser: torch.optim.Optimizer, state: State, prefix: str) -> None:
+    """The inverse of `of_optimiser`."""
     kept: dict[int, dict[str, torch.Tensor]] = {}
-    for name, array in state.under("adam/").items():
+    for name, array in state.under(prefix).items():
         index, part = name.split("/")
         kept.setdefault(int(index), {})[part] = torch.tensor(array)
     optimiser.load_state_dict({**optimiser.state_dict(), "state": kept})
+
+
+def into_model(model: PPO, state: State) -> None:
+    """The inverse of `of_model`, into a model that `make_model` just made."""
+    weights = OrderedDict((name, torch.tensor(array)) for name, array in state.under("policy/").items())
+    model.policy.load_state_dict(weights)
+    into_optimiser(model.policy.optimizer, state, "adam/")
     torch.set_rng_state(torch.tensor(state.arrays["torch"]))
     if model.device.type == "cuda":
         torch.cuda.set_rng_state(torch.tensor(state.arrays["cuda"]), model.device)

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.sac import policies as sac
 from torch import nn
 
 from robot_rlaas.cell.errors import InputError
@@ -50,6 +51,20 @@ def acted(policy: Any, observation: np.ndarray) -> np.ndarray:
     return np.clip(action, -1.0, 1.0)
 
 
+class MeanActor:
+    """The deterministic actor of an SB3 policy as a `Policy`."""
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+
+    def reset(self, ids: np.ndarray) -> None:
+        """See `Policy.reset`. It has no past."""
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """See `Policy.act`."""
+        return acted(self._policy, observation)
+
+
 def fold_normaliser(policy: ActorCriticPolicy) -> dict[str, torch.Tensor]:
     """Weights of a stock MlpPolicy that computes the same: the normaliser moved into the first layers."""
     weights = {k: v.clone() for k, v in policy.state_dict().items() if "features_extractor" not in k}
@@ -85,14 +100,24 @@ def _plain(model: PPO) -> dict[str, Any]:
 
 
 def export_onnx(policy: ActorCriticPolicy) -> bytes:
-    """The deterministic policy as an ONNX file, normaliser and clipping inside, with a free batch size.
+    """The deterministic policy as an ONNX file, normaliser and clipping inside, with a free batch size."""
+    hidden = cast(nn.Sequential, policy.mlp_extractor.policy_net)
+    return _onnx(cast(Normaliser, policy.pi_features_extractor), hidden, cast(nn.Linear, policy.action_net), "Clip")
 
-    The graph is written node by node: it is the same bytes for the same weights, whatever exporter torch has.
+
+def export_actor(actor: sac.Actor) -> bytes:
+    """The same of a SAC's actor, whose actions are squashed instead of clipped."""
+    return _onnx(cast(Normaliser, actor.features_extractor), actor.latent_pi, cast(nn.Linear, actor.mu), "Tanh")
+
+
+def _onnx(normaliser: Normaliser, net: nn.Sequential, end: nn.Linear, bounded: str) -> bytes:
+    """The graph is written node by node: it is the same bytes for the same weights, whatever exporter torch has.
+
+    `bounded`: how actions are kept within bounds, "Clip" or "Tanh".
     """
-    normaliser = cast(Normaliser, policy.pi_features_extractor)
-    hidden = list(cast(nn.Sequential, policy.mlp_extractor.policy_net))
+    hidden = list(net)
     weights: dict[str, torch.Tensor] = {"mean": normaliser.mean, "std": normaliser.std}
-    weights |= {"low": torch.tensor(-1.0), "high": torch.tensor(1.0)}
+    weights |= {"low": torch.tensor(-1.0), "high": torch.tensor(1.0)} if bounded == "Clip" else {}
     nodes = [
         onnx.helper.make_node("Sub", ["observation", "mean"], ["centred"]),
         onnx.helper.make_node("Div", ["centred", "std"], ["x0"]),
@@ -100,13 +125,14 @@ def export_onnx(policy: ActorCriticPolicy) -> bytes:
     layers = [layer for layer in hidden if isinstance(layer, nn.Linear)]
     if len(hidden) != 2 * len(layers) or not all(isinstance(layer, nn.Tanh) for layer in hidden[1::2]):
         raise TypeError(f"expected linear layers with tanh between them, not {hidden}")
-    for i, layer in enumerate([*layers, cast(nn.Linear, policy.action_net)]):
+    for i, layer in enumerate([*layers, end]):
         weights |= {f"w{i}": layer.weight.detach(), f"b{i}": layer.bias.detach()}
         nodes.append(onnx.helper.make_node("Gemm", [f"x{i}", f"w{i}", f"b{i}"], [f"y{i}"], transB=1))
         last = i == len(layers)
-        clip = onnx.helper.make_node("Clip", [f"y{i}", "low", "high"], ["action"])
-        nodes.append(clip if last else onnx.helper.make_node("Tanh", [f"y{i}"], [f"x{i + 1}"]))
-    sizes = {"observation": normaliser.mean.numel(), "action": policy.action_net.out_features}
+        bounds = ["low", "high"] if bounded == "Clip" else []
+        to_action = onnx.helper.make_node(bounded, [f"y{i}", *bounds], ["action"])
+        nodes.append(to_action if last else onnx.helper.make_node("Tanh", [f"y{i}"], [f"x{i + 1}"]))
+    sizes = {"observation": normaliser.mean.numel(), "action": end.out_features}
     ends = [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, ["n", size]) for k, size in sizes.items()]
     tensors = [onnx.numpy_helper.from_array(w.cpu().numpy(), name) for name, w in weights.items()]
     graph = onnx.helper.make_graph(nodes, "policy", ends[:1], ends[1:], tensors)
@@ -122,7 +148,8 @@ def load_actor(policy: ActorCriticPolicy, network: bytes) -> None:
         InputError: if the network is no ONNX file, or not of the policy's layers.
     """
     try:
-        given = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_model_from_string(network).graph.initializer}
+        graph = onnx.load_model_from_string(network).graph
+        given = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
     except Exception as error:  # protobuf raises errors of its own
         raise InputError(f"the policy to start from is no ONNX network ({type(error).__name__})") from error
     normaliser = cast(Normaliser, policy.pi_features_extractor)
@@ -130,6 +157,8 @@ def load_actor(policy: ActorCriticPolicy, network: bytes) -> None:
     into: dict[str, torch.Tensor] = {"mean": normaliser.mean, "std": normaliser.std}
     for i, layer in enumerate([*hidden, cast(nn.Linear, policy.action_net)]):
         into |= {f"w{i}": layer.weight.data, f"b{i}": layer.bias.data}
+    if "low" not in given:
+        raise InputError("the policy to start from was practised, not trained", fix="start from a trained one, or none")
     shapes = {name: tuple(tensor.shape) for name, tensor in into.items()}
     if shapes != {name: array.shape for name, array in given.items() if name not in ("low", "high")}:
         raise InputError(

@@ -9,7 +9,7 @@ from robot_rlaas.cell.limits import limits_of
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.learn.improve import Validation
-from robot_rlaas.learn.network import acted
+from robot_rlaas.learn.network import MeanActor
 
 CONFIRM = 3  # a good validation is confirmed on so many times as many episodes
 
@@ -37,18 +37,20 @@ class Validate:
         env = self._env_from(self.next)
         self.next += count + env.nsim
         self.seen.clear()
-        outcomes = run_episodes(env, self._policy, count, self.seen)
+        outcomes = run_episodes(env, MeanActor(self._policy).act, count, self.seen)
         self.simulated_s += env.simulated_s
         return outcomes
 
 
-def run_episodes(env: BatchEnv, policy: Any, count: int, seen: list[np.ndarray]) -> list[Outcome]:
-    """Outcomes of the environment's first `count` episodes under the deterministic actor; `seen` gets what it saw."""
+def run_episodes(
+    env: BatchEnv, act: Callable[[np.ndarray], np.ndarray], count: int, seen: list[np.ndarray]
+) -> list[Outcome]:
+    """Outcomes of the environment's next `count` episodes under a deterministic actor; `seen` gets what it saw."""
     observation = env.reset()
     first, outcomes = int(env.episode.min()), []
     while len(outcomes) < count:
         seen.append(observation.copy())
-        step = env.step(acted(policy, observation))
+        step = env.step(act(observation))
         outcomes += [o for o in step.outcomes if o.episode < first + count]
         observation = step.observation
     return outcomes

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.env.acting import env_for
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.sim.backend import Physics, Poses
 from robot_rlaas.sim.cpu import CpuBackend
@@ -53,8 +54,8 @@ def clip(
     far = Renderer(workcell, 2 * INSET_PX, INSET_PX * 3 // 2, shadows=False, smooth=False)  # shrunk, hence smooth
     with near, far:
         camera = _Camera(backend, near, far)
-        env = BatchEnv(cell, workcell, camera, seeds, first_episode=episode)
-        write_video(_frames(env, camera, policy, outcomes), path, round(cell.control.rate_hz))
+        with env_for(policy, cell, workcell, camera, seeds, first_episode=episode) as env:
+            write_video(_frames(env, camera, policy, outcomes), path, round(cell.control.rate_hz))
     return Clip(path, outcomes[0])
 
 

@@ -9,7 +9,8 @@ from robot_rlaas.cell.calibration import LONGEST_DELAY_S
 from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, Variation
-from robot_rlaas.env.batch import BatchEnv, Outcome
+from robot_rlaas.env.acting import env_for
+from robot_rlaas.env.batch import Outcome
 from robot_rlaas.qualify.claims import ALPHA
 from robot_rlaas.qualify.statistics import difference, proportion, quantile
 from robot_rlaas.qualify.trials import run_trials
@@ -90,8 +91,8 @@ def run_setting(
     """The outcomes of a setting's first episodes. The model is built anew: its shape may differ."""
     workcell = build(setting.cell)
     backend = CpuBackend(workcell, setting.cell, _rows(episodes))
-    env = BatchEnv(setting.cell, workcell, backend, seeds, beyond=setting.beyond)
-    return [trial.outcome for trial in run_trials(env, policy, episodes, on_episodes)]
+    with env_for(policy, setting.cell, workcell, backend, seeds, beyond=setting.beyond) as env:
+        return [trial.outcome for trial in run_trials(env, policy, episodes, on_episodes)]
 
 
 def held_out_report(

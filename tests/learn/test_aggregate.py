@@ -12,7 +12,7 @@ from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.learn.aggregate import Mixture, Round, aggregate, teacher_of
 from robot_rlaas.learn.clone import clone, statistics, successes
 from robot_rlaas.learn.improve import Validation, make_model
-from robot_rlaas.learn.network import acted
+from robot_rlaas.learn.network import MeanActor, acted
 from robot_rlaas.learn.recipe import load_recipe, recipe_for
 from robot_rlaas.learn.validate import judge, run_episodes
 from robot_rlaas.learn.vec_env import BatchVecEnv
@@ -40,7 +40,8 @@ class Weak:
         self._cell, self._make_env = cell, make_env
 
     def validate(self) -> Validation:
-        return judge(self._cell, run_episodes(self._make_env(48, space=Space.VALIDATE), self.model.policy, JUDGED, []))
+        actor, env = MeanActor(self.model.policy), self._make_env(48, space=Space.VALIDATE)
+        return judge(self._cell, run_episodes(env, actor.act, JUDGED, []))
 
 
 def test_a_weak_clone_succeeds_more_often(cell, make_env, demonstrated) -> None:
@@ -76,7 +77,7 @@ def test_what_an_expert_spoils_is_not_kept(cell, make_env, demonstrated) -> None
 def test_the_expert_labels_and_the_learner_acts(cell, make_env, demonstrated) -> None:
     weak = Weak(cell, make_env, demonstrated)
     expert, rng = expert_of(cell, weak.env.contract, 24), np.random.default_rng(0)
-    learner = Mixture(expert, weak.model.policy, 0.0, rng)
+    learner = Mixture(expert, MeanActor(weak.model.policy), 0.0, rng)
     episode = record(weak.env, expert, 1, 0.0, rng, lambda: None, learner)[0]
     np.testing.assert_allclose(episode.action, expert.act(episode.observation), atol=1e-6)
     np.testing.assert_allclose(episode.executed, acted(weak.model.policy, episode.observation), atol=1e-5)
