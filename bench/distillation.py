@@ -14,7 +14,7 @@ from robot_rlaas.overview import read_json
 from robot_rlaas.qualify.claims import Plan
 
 CAMERA_CELL = "peg_insertion_camera"
-EPISODES = 500
+CAMERAS, EPISODES = ("wrist",), 500
 
 
 def camera_student() -> dict[str, Figure]:
@@ -28,7 +28,7 @@ def camera_student() -> dict[str, Figure]:
         pipeline.demonstrate(CELL, recipe, 0, out / "demonstrations", watch)
         training.train(CELL, out / "demonstrations", recipe, 0, "cpu", out / "teacher", watch)
         taught = time.perf_counter()
-        distill(CAMERA_CELL, str(out / "teacher"), lessons, 0, out / "student", watch)
+        distill(CAMERA_CELL, str(out / "teacher"), lessons, 0, out / "student", watch, CAMERAS)
         ended = time.perf_counter()
         plan = Plan(EPISODES, sequential=False)
         qualification.qualify(CAMERA_CELL, out / "student", 0, plan, out / "verdict", watch)

@@ -1,13 +1,15 @@
 """Distillation, wired together: from a teacher that knows where the plate lies to a policy directory that sees it."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from robot_rlaas.cell.contract import Policy
-from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.errors import InputError, did_you_mean
 from robot_rlaas.cell.extends import naming_lines
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
@@ -39,26 +41,36 @@ class Teacher(NamedTuple):
     sequences: list[Any]
 
 
-def distill(reference: str, teacher: str, lessons: "Lessons", seed: int, out: Path, watch: Watch) -> Result:
+def distill(
+    reference: str,
+    teacher: str,
+    lessons: "Lessons",
+    seed: int,
+    out: Path,
+    watch: Watch,
+    cameras: Sequence[str] = (),
+) -> Result:
     """Let `teacher`, the scripted expert or a policy for the same cell with an observed plate, make a policy that sees.
 
-    Writes policy.onnx, policy.json, and parity.npz, as `learn.train.train` does.
+    It sees through `cameras`, or through all that the cell has. Writes policy.onnx, policy.json, and parity.npz, as
+    `learn.train.train` does.
 
     Raises:
-        InputError: if something observes the cell's plate, it has no cameras, or the teacher cannot be used.
+        InputError: if something observes the cell's plate, it has no such cameras, or the teacher cannot be used.
     """
     from robot_rlaas.learn.distill import distill as distill_policy
 
     cell = Cell.load(reference)
     with naming_lines(cell.path):
         _only_seen(cell.spec)
+        seen = replace(cell, spec=_through(cell.spec, cameras))
     named, rows = teacher_for(cell.spec, teacher, lessons.simulations), lessons.simulations
     training, validation = Seeds(seed, Space.TRAIN), Seeds(seed, Space.VALIDATE)
     with (
-        cell.seeing_env(rows, training, widen=lessons.widen) as env,
-        cell.seeing_env(rows, validation) as validation_env,
+        seen.seeing_env(rows, training, widen=lessons.widen) as env,
+        seen.seeing_env(rows, validation) as validation_env,
     ):
-        made = distill_policy(cell.spec, env, validation_env, named.policy, lessons, seed, Shown(watch))
+        made = distill_policy(seen.spec, env, validation_env, named.policy, lessons, seed, Shown(watch))
         own = [sequence_json(training), sequence_json(validation)]
         provenance = {
             "teacher": {"name": named.name, "sha256": named.sha256},
@@ -79,7 +91,7 @@ def distill(reference: str, teacher: str, lessons: "Lessons", seed: int, out: Pa
             "simulated_s": round(env.simulated_s + validation_env.simulated_s, 3),
             "provenance": provenance,
         }
-    _write(made, description, cell.spec, seed, out)
+    _write(made, description, seen.spec, seed, out)
     return Result(f"validated success: {made.best.validation.success:.1%}, after lesson {made.best.number}")
 
 
@@ -94,6 +106,16 @@ def _only_seen(cell: CellSpec) -> None:
         if name in cell.cameras:
             message = "networks call so what is no picture"
             raise InputError(f"a camera '{name}': {message}", key=f"cameras.{name}", fix="call it 'wrist' or the like")
+
+
+def _through(cell: CellSpec, names: Sequence[str]) -> CellSpec:
+    """The cell with these of its cameras, in its order; with all, if none is named."""
+    for name in names:
+        if name not in cell.cameras:
+            message = f"the cell '{cell.name}' has no camera '{name}'; it has {', '.join(cell.cameras)}"
+            raise InputError(message, key="cameras", fix=did_you_mean(name, cell.cameras))
+    kept = {name: camera for name, camera in cell.cameras.items() if not names or name in names}
+    return cell.model_copy(update={"cameras": kept})
 
 
 def teacher_for(cell: CellSpec, reference: str, rows: int) -> Teacher:

@@ -132,8 +132,9 @@ class Attended:
         return time.monotonic() - self._began_s
 
     def over(self) -> bool:
-        """The time is up, and no attempt is under way."""
-        return self.passed_s > 60 * self._o.minutes and self.recorder.session.phase is not Phase.RECORDING
+        """The time is up, and no attempt is under way or not handed over yet."""
+        under_way = self.recorder.session.phase in (Phase.RECORDING, Phase.ENDED)
+        return self.passed_s > 60 * self._o.minutes and not under_way
 
     def poll(self) -> Iterator[Wish]:
         """See `teleop.recorder.Poll`: what somebody would wish who lets everything take its course."""

@@ -10,6 +10,7 @@ from stable_baselines3.common.policies import BaseModel
 from torch import nn
 
 from robot_rlaas.cell.contract import Contract
+from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.data.attempts import Practised, practised
 from robot_rlaas.data.episode import Episode
@@ -44,6 +45,7 @@ class Learner:
     def __init__(self, cell: CellSpec, demonstrations: Sequence[Episode], recipe: PracticeRecipe, seed: int) -> None:
         torch.set_num_threads(1)  # small layers: a second thread only takes time from the arm's processes
         self._cell, self._recipe, self._seed, self.periods = cell, recipe, seed, 0
+        self._stop_N = load_hardware(cell.robot.hardware).force_limit_N
         self.model = _model(contract_of(cell), recipe, *statistics(list(demonstrations)), seed)
         for episode in demonstrations:
             shown = practised(episode, version=0, at_s=0.0)
@@ -52,8 +54,7 @@ class Learner:
     def clone(self, demonstrations: Sequence[Episode], on_epoch: Callable[[int], None] = lambda done: None) -> None:
         """Begin as a clone of the demonstrations. `on_epoch` hears how many epochs are done."""
         _clone(self.model.actor, demonstrations, self._recipe, self._seed, on_epoch)
-        for other in (self.model.clone, self.model.averaged):
-            other.load_state_dict(self.model.actor.state_dict())
+        self.model.clone.load_state_dict(self.model.actor.state_dict())
 
     @property
     def due(self) -> int:
@@ -81,11 +82,11 @@ class Learner:
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See `Policy.act`."""
         with torch.no_grad():
-            return self.model.averaged(torch.as_tensor(observation), deterministic=True).numpy()
+            return self.model.actor(torch.as_tensor(observation), deterministic=True).numpy()
 
     def network(self) -> bytes:
         """The policy as it is, as an ONNX file."""
-        return export_actor(self.model.averaged)
+        return export_actor(self.model.actor)
 
     def cloned(self) -> bytes:
         """The same of the demonstrations alone."""
@@ -109,7 +110,7 @@ class Learner:
         self.model._n_updates = state.words["updates"]
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"policy": self.model.policy, "clone": self.model.clone, "averaged": self.model.averaged}
+        return {"policy": self.model.policy, "clone": self.model.clone}
 
     def _optimised(self) -> dict[str, BaseModel]:
         return {"actor": self.model.actor, "critic": self.model.critic}
@@ -117,10 +118,12 @@ class Learner:
     def _remember(self, buffer: ReplayBuffer, attempt: Practised, which: np.ndarray) -> None:
         """Its transitions that begin in these periods (T,) bool, some periods ahead each.
 
-        What begins too late before a cut to be known is left out; what begins too late before the end has ended.
+        What begins too late before a cut to be known is left out; what begins too late before the end has ended. An
+        attempt that failed before its time was stopped, by too much force as a rule, which nobody saw any more.
         """
         recipe, (seen, action, success) = self._recipe, attempt[:3]
-        reward = felt_rewards(self._cell, seen, action, success, recipe.caution)
+        stopped = attempt.ended and not success and len(action) < self._cell.horizon - 1
+        reward = felt_rewards(self._cell, seen, action, success, recipe.caution, self._stop_N if stopped else 0.0)
         weights = recipe.discount ** np.arange(recipe.steps_ahead)
         for t in np.flatnonzero(which):
             ahead, then = reward[t : t + recipe.steps_ahead], t + recipe.steps_ahead
@@ -158,7 +161,6 @@ def _model(contract: Contract, recipe: PracticeRecipe, mean: np.ndarray, std: np
     model.n_envs = 1
     model._setup_model()
     model.actor_every, model.critics_first = recipe.actor_every, recipe.critics_first
-    model.renewed = 1.0 - recipe.average
     return model
 
 

@@ -25,7 +25,6 @@ class PracticeRecipe(Spec):
         actor_every: updates of the critics between two of the actor.
         critics_first: so many updates of the critics before the first of the actor, so that bad critics do not spoil
             the clone.
-        average: decay per update of the averaged actor, which is what acts and is exported.
         learning_rate: of Adam.
         target_rate: how much of the critics each of their updates moves the target critics by.
         discount: per control period.
@@ -46,7 +45,6 @@ class PracticeRecipe(Spec):
     updates_per_period: PositiveInt
     actor_every: PositiveInt
     critics_first: Annotated[int, Field(ge=0)]
-    average: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: PositiveFloat
     target_rate: Fraction
     discount: Fraction

@@ -79,8 +79,6 @@ class RLPD(SAC):
     Attributes:
         demonstrated: their transitions, beside those of `replay_buffer`, which were practised.
         clone: the actor is held to what this one would do.
-        averaged: the actor's mean over its last updates, which shakes less: what is to act.
-        renewed: share of the actor that each of its updates brings into that.
         hold: how strongly; 0 for not at all. A difference of 1 in the mean square weighs as much as the mean value.
         actor_every: updates of the critics between two of the actor.
         critics_first: so many updates of the critics before the first of the actor.
@@ -89,8 +87,6 @@ class RLPD(SAC):
 
     demonstrated: ReplayBuffer
     clone: Actor
-    averaged: Actor
-    renewed: float = 1.0
     hold: float = 0.0
     actor_every: int = 1
     critics_first: int = 0
@@ -104,7 +100,7 @@ class RLPD(SAC):
             self.device,
             handle_timeout_termination=False,
         )
-        self.clone, self.averaged = self.policy.make_actor(), self.policy.make_actor()
+        self.clone = self.policy.make_actor()
 
     @property
     def updates(self) -> int:
@@ -140,7 +136,8 @@ class RLPD(SAC):
         self.critic.optimizer.zero_grad()
         loss.backward()
         self.critic.optimizer.step()
-        _follow(self.critic_target, self.critic, self.tau)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.critic_target.parameters()), list(self.critic.parameters()), self.tau)
 
     def _act_better(self, seen: torch.Tensor) -> None:
         """One step of the actor towards what the critics value, held to what the clone would do.
@@ -158,10 +155,3 @@ class RLPD(SAC):
         self.actor.optimizer.zero_grad()
         loss.backward()
         self.actor.optimizer.step()
-        _follow(self.averaged, self.actor, self.renewed)
-
-
-@torch.no_grad()
-def _follow(slow: nn.Module, fast: nn.Module, share: float) -> None:
-    """Move the weights of one network by this share towards those of the other."""
-    torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), share)

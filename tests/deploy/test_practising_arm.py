@@ -30,7 +30,7 @@ from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.teleop.recorder import Wish, run
 from robot_rlaas.teleop.session import Phase
 
-DOMAIN = 79
+DOMAIN, PORT = 79, 18491
 QUICK = load_practice("default").model_copy(update={"clone_epochs": 20, "critics_first": 50})
 EXACT = load_practice("default").model_copy(update={"noise_std": (0.1, 0.0), "clone_epochs": 60})
 
@@ -124,7 +124,7 @@ def test_in_real_time_the_learner_learns_beside_the_arm(cell, tmp_path: Path) ->
     few = load_recipe("default").model_copy(update={"demonstrations": 4})
     pipeline.demonstrate("peg_insertion", few, 0, tmp_path / "shown", Notes())
     options = Options("peg_insertion", tmp_path / "shown", QUICK, 0.5, 0, tmp_path / "practised", False)
-    at, began_s = AtArm("virtual", "ur5e_worn", DOMAIN), time.monotonic()
+    at, began_s = AtArm("virtual", "ur5e_worn", DOMAIN, PORT), time.monotonic()
     result = practise_on_arm(options, at, Notes())
     attempts = list(kept(options.attempts))
     assert 2 <= len(attempts) < 10

@@ -83,7 +83,7 @@ def can_render(camera_cell: Cell) -> None:
 @pytest.fixture(scope="module")
 def distilled(can_render, coarse, tmp_path_factory) -> tuple[Path, Notes]:
     out, watch = tmp_path_factory.mktemp("distilled") / "policy", Notes()
-    distill(coarse, "expert", LESSONS, 0, out, watch)
+    distill(coarse, "expert", LESSONS, 0, out, watch, ["wrist"])
     return out, watch
 
 
@@ -230,6 +230,12 @@ def test_it_says_what_it_learned_from(distilled, camera_cell) -> None:
     assert check_parity(out / "parity.npz", policy).observations == 200
 
 
+def test_it_sees_through_the_cameras_that_are_named(distilled, camera_cell) -> None:
+    out, _ = distilled
+    assert OnnxPolicy(out / "policy.onnx", cameras=camera_cell.spec.cameras).cameras == ("wrist",)
+    assert sorted(np.load(out / "parity.npz")) == ["action", "observation", "wrist"]
+
+
 def test_it_is_judged_by_what_it_sees(distilled, coarse, tmp_path) -> None:
     out, _ = distilled
     qualify(coarse, out, 0, Plan(6, sequential=False, held_out=1), tmp_path / "verdict", Notes())
@@ -248,6 +254,11 @@ def test_a_cell_that_tells_where_its_plate_lies_needs_no_eyes(tmp_path) -> None:
     with pytest.raises(InputError, match="'peg_insertion' tells its policies where things lie"):
         distill("peg_insertion", "expert", LESSONS, 0, tmp_path / "out", Notes())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_camera_that_the_cell_does_not_have_is_refused(coarse, tmp_path) -> None:
+    with pytest.raises(InputError, match=r"has no camera 'wirst'; it has wrist, cell\s+fix: did you mean 'wrist'"):
+        distill(coarse, "expert", LESSONS, 0, tmp_path / "out", Notes(), ["wirst"])
 
 
 def test_other_cameras_are_refused_by_name(contract, camera_cell, tmp_path) -> None:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from robot_rlaas.bundle import OnnxPolicy
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.data.attempts import Practised
 from robot_rlaas.data.episode import Episode, record
@@ -131,6 +132,15 @@ def test_a_transition_sums_the_rewards_of_the_periods_ahead(cell, learner, demon
     assert learner.due == 4 * SMALL.updates_per_period
 
 
+def test_who_was_stopped_pays_for_the_force_that_nobody_saw_any_more(cell, learner, demonstrated):
+    force_N = load_hardware(cell.robot.hardware).force_limit_N
+    attempt = attempt_of(demonstrated[0].observation[:3], success=False)
+    learner.take(attempt)
+    reward = felt_rewards(cell, attempt.observation, attempt.action, False, SMALL.caution, force_N)
+    assert learner.model.replay_buffer.rewards[2, 0] == pytest.approx(reward[2])
+    assert reward[2] < felt_rewards(cell, attempt.observation, attempt.action, False, SMALL.caution)[2] - 1
+
+
 def test_what_is_unknown_after_a_cut_is_left_out_and_what_a_person_did_is_demonstrated(learner, demonstrated):
     shown = learner.model.demonstrated.size()
     assert shown == sum(len(e.action) for e in demonstrated)
@@ -162,6 +172,9 @@ def test_what_an_attempt_is_worth_is_what_the_arm_measured(cell, demonstrated):
     charged = felt_rewards(cell, calm, still, False) - felt_rewards(cell, hard, still, False)
     assert charged[0] > 0.5, "the action before it was felt"
     np.testing.assert_allclose(charged[1:], 0.0, atol=1e-9)
+    most_N = float(contract.unpack(hard)["force"][1, 2])
+    stopped = felt_rewards(cell, calm, still, False, stop_N=most_N)
+    assert failed[2] - stopped[2] == pytest.approx(charged[0])
     cautious = felt_rewards(cell, calm, still, False) - felt_rewards(cell, hard, still, False, caution=4.0)
     assert cautious[0] == pytest.approx(4 * charged[0])
 

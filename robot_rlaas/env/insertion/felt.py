@@ -11,7 +11,12 @@ DONE_POTENTIAL = 2.0  # of a part that is in: see `potential`
 
 
 def felt_rewards(
-    cell: CellSpec, observation: np.ndarray, action: np.ndarray, success: bool, caution: float = 1.0
+    cell: CellSpec,
+    observation: np.ndarray,
+    action: np.ndarray,
+    success: bool,
+    caution: float = 1.0,
+    stop_N: float = 0.0,
 ) -> np.ndarray:
     """The task's reward (T,) of the T periods of an attempt, from the measured tool and the wrist's force alone.
 
@@ -23,15 +28,17 @@ def felt_rewards(
         observation: (T, observation_size) before each action.
         action: (T, action_size).
         success: how the attempt ended.
+        caution: times as much as in training is charged for force.
+        stop_N: the force that ended it after the last observation; 0 where none did.
     """
     seen = contract(cell).unpack(observation)
     nowhere = np.zeros(len(observation))
     at = progress(cell, Pose(np.eye(3)[None], np.zeros((1, 3))), seen["tool_position"].astype(float))
     worth = potential(cell, at)
     gained = np.diff(worth, append=DONE_POTENTIAL if success else worth[-1])
-    cost = force_cost(cell, np.maximum.accumulate(np.linalg.norm(seen["force"], axis=1)))
+    peak_N = np.maximum.accumulate([*np.linalg.norm(seen["force"], axis=1), stop_N])
     done = nowhere.copy()
     done[-1] = success
-    terms = reward_terms(gained, np.diff(cost, append=cost[-1]), {}, done, nowhere, action)
+    terms = reward_terms(gained, np.diff(force_cost(cell, peak_N)), {}, done, nowhere, action)
     terms["force"] = caution * terms["force"]
     return np.sum(list(terms.values()), axis=0)
