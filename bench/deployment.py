@@ -103,7 +103,7 @@ def _latency(folder: Path, rate: int) -> tuple[dict[str, _Times], int]:
     topics = profile.topics
     planned = plan(bundle, out, attempts=10**6, arm="virtual", plant="ur5e_worn", seed=0, domain_id=DOMAIN)
     echo = {"topic": topics.joint_states, "out": "/echo"}
-    processes = [p for p in planned if p.name not in ("conductor", "recorder")]
+    processes = [p for p in planned if p.name != "conductor"]
     processes.append(Process("echo", "bench.echo_node", echo, environment(DOMAIN)))
     with started(processes, out), on_domain(DOMAIN):
         answers = {"policy": (names.TARGET, JointTrajectory), "supervisor": (names.SETPOINTS, Float64MultiArray)}

@@ -67,7 +67,9 @@ def refusal(
     if arrival.sent_ns is not None and arrival.sent_ns <= arrival.since_ns:
         return _refused("out_of_order", "a target that is no newer than the one before it")
     if not ready:
-        return _refused("not_ready", "a target while a sensor is silent or frozen, or no controller listens")
+        return _refused(
+            "not_ready", "a target while a sensor is silent or frozen, or no controller or recorder listens"
+        )
     away = np.abs(target - base) / speed_rad_s
     worst = int(np.argmax(away))
     if away[worst] > JUMP_S:

@@ -15,7 +15,7 @@ from robot_rlaas.cell.perception import load_perception
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.arm import arm_of
-from robot_rlaas.deploy.recorded import LOG, topics_of
+from robot_rlaas.deploy.recorded import LOG, measured_by, topics_of
 from robot_rlaas.deploy.station import Process, Station, environment
 from robot_rlaas.deploy.ui import VARIABLE, Ui
 from robot_rlaas.vision.target import target_of
@@ -258,6 +258,7 @@ def _recorder(station: Station, out: Path, log_mb: float | None) -> dict[str, An
         "file": str(out / LOG),
         "part_bytes": None if log_mb is None else round(1e6 * log_mb),
         "topics": topics_of(station.profile, station.cell),
+        "arm": list(measured_by(station.profile)),
         "metadata": {
             "cell": station.cell.name,
             "cell_hash": station.cell.hash,

@@ -20,12 +20,18 @@ def later_parts(file: Path) -> list[Path]:
     return sorted(file.parent.glob(f"{file.stem}_[0-9]*{file.suffix}"))
 
 
+def measured_by(profile: HardwareProfile) -> dict[str, str]:
+    """The topics of the arm's own sensors, and their types."""
+    topics = {profile.topics.joint_states: "sensor_msgs/msg/JointState"}
+    if profile.topics.wrench is not None:
+        topics[profile.topics.wrench] = "geometry_msgs/msg/WrenchStamped"
+    return topics
+
+
 def topics_of(profile: HardwareProfile, cell: CellSpec) -> dict[str, dict[str, str]]:
     """The topics to record: type, and quality of service as of `recorder_node.QOS`."""
     topics, handling = profile.topics, cell.task if isinstance(cell.task, HandlingTask) else None
-    sensors = {topics.joint_states: "sensor_msgs/msg/JointState"}
-    if topics.wrench is not None:
-        sensors[topics.wrench] = "geometry_msgs/msg/WrenchStamped"
+    sensors = measured_by(profile)
     if handling:
         sensors[names.MACHINES] = "sensor_msgs/msg/JointState"
         sensors |= {f"{names.PART}/{part.name}": "geometry_msgs/msg/PoseStamped" for part in handling.parts}

@@ -50,7 +50,7 @@ class Supervisor:
         domain: what the policy may see; None where nobody shall ask.
 
     Attributes:
-        connected: somebody takes the setpoints; set it to false while nobody does.
+        connected: somebody takes the setpoints, and records; set it to false while nobody does.
     """
 
     def __init__(

@@ -143,6 +143,7 @@ def test_an_arm_whose_watchdog_is_killed_brakes_and_stands_where_the_last_point_
         if "active" in line:
             time.sleep(2.5)  # it moves over the hole
             kill(out, "watchdog")
+            time.sleep(1.0)  # before anybody looks after it, and ends the rest
 
     options = {"attempts": 1, "domain_id": DOMAIN + 1, "line": TRAJECTORY, "on_event": on_event}
     with pytest.raises(DeploymentError, match="'watchdog' ended with code -9"):

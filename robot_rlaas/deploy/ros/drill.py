@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from geometry_msgs.msg import WrenchStamped
 from lifecycle_msgs.msg import Transition
+from rclpy.publisher import Publisher
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import JointState
@@ -85,9 +86,15 @@ class Drill(Panel):
         self._events: list[tuple[float, str]] = []
         self._waiting: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._number = itertools.count()
+        self._outs = list[Publisher]()
         self._links(station)
         self.node.create_subscription(String, names.EVENTS, self._note, RELIABLE)
         every(self.node, 0.005, self._release)
+
+    def start(self) -> None:
+        """See `Panel`: once everybody hears what is handed on."""
+        self.until(self._is_heard, "a node does not listen to the drill")
+        super().start()
 
     def refuses(self, fault: str, word: str) -> Told:
         """Try to configure a policy that must not run: it says why, with this word, and the arm stands."""
@@ -128,6 +135,9 @@ class Drill(Panel):
     def _alive(self) -> bool:
         return all(process.poll() is None for process in self._running.values())
 
+    def _is_heard(self) -> bool:
+        return all(publisher.get_subscription_count() for publisher in self._outs)
+
     def _links(self, station: Station) -> None:
         topics = station.profile.topics
         sensor, reliable = qos_profile_sensor_data, RELIABLE
@@ -138,7 +148,9 @@ class Drill(Panel):
             (names.SETPOINTS, Float64MultiArray, reliable, (Link.SETPOINTS,)),
             (topics.command, message_class(station.profile.command_type), reliable, (Link.COMMAND,)),
         ):
-            outs = {link: self.node.create_publisher(kind, _beyond(link), qos).publish for link in links}
+            made = [self.node.create_publisher(kind, _beyond(link), qos) for link in links]
+            self._outs += made
+            outs = {link: publisher.publish for link, publisher in zip(links, made)}
             self.node.create_subscription(kind, source, self._hand_on(kind, outs), qos, raw=True)
 
     def _hand_on(self, kind: Any, outs: dict[Link, Callable[[Any], None]]) -> Callable[[Any], None]:

@@ -109,7 +109,9 @@ class PolicyNode(LifecycleNode):
             raise InputError("the bundle was exchanged after it was checked", file=bundle.path, fix="deploy it again")
         self._sampler.check(time.time())
         if not self._ready:
-            text = "the supervisor does not hear all of the arm's sensors yet, or the arm's controller does not listen"
+            text = (
+                "the supervisor or the recorder does not hear the arm's sensors yet, or its controller does not listen"
+            )
             raise InputError(text, fix="start the arm's driver and its controller; check topics and domain")
         bundle = replace(bundle, envelope=Envelope.from_json(self._params["envelope"]))  # as the supervisor has it
         inside = self._inside = Inside(bundle.domain) if bundle.domain else None

@@ -1,7 +1,8 @@
 """The recorder's node: topics into MCAP files, as they came over the wire.
 
-Parameters: file, part_bytes, topics, metadata. A file larger than `part_bytes` is closed, and the next one begins.
-When it cannot write any more it says so, and the supervisor stops the arm: without a log, nothing moves.
+Parameters: file, part_bytes, topics, arm, metadata. A file larger than `part_bytes` is closed, and the next one begins.
+Without a log, nothing moves: the supervisor waits until the recorder hears what the `arm` measures, and stops the arm
+when it says that it cannot write any more.
 Messages are never decoded here. The log time of a message is its header's stamp, or, for a type without a header, the
 time at which its publisher sent it. A file without a footer was cut off; its chunks, one or two per second, are whole.
 """
@@ -85,7 +86,7 @@ class RecorderNode(Node):
         for old in later_parts(self._path):
             old.unlink()
         self._part = self._new_part()
-        self._failed = ""
+        self._failed, self._unheard = "", set(params["arm"])
         self._send_state = self.create_publisher(String, names.RECORDER, ALIVE).publish
         for topic, how in params["topics"].items():
             self._record(topic, how["type"], how["qos"])
@@ -111,7 +112,7 @@ class RecorderNode(Node):
             self._tell()
 
     def _tell(self) -> None:
-        self._send_state(String(data=json.dumps({"failed": self._failed})))
+        self._send_state(String(data=json.dumps({"failed": self._failed, "hears": not self._unheard})))
 
     def _record(self, topic: str, type_name: str, qos: str) -> None:
         message_type = message_class(type_name)
@@ -121,6 +122,9 @@ class RecorderNode(Node):
             sent_ns = info["source_timestamp"]
             log_ns = _stamp_ns(message) if has_header else sent_ns
             self._write(lambda: self._add(topic, log_ns or sent_ns, message, sent_ns))
+            if topic in self._unheard:
+                self._unheard.remove(topic)
+                self._tell()
 
         self.create_subscription(message_type, topic, write, QOS[qos], raw=True)
 

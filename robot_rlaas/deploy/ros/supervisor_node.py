@@ -76,9 +76,9 @@ class SupervisorNode(Node):
             self._guard(Gripper(**params["gripper"]), params["period_s"])
         if domain is not None:
             self.create_subscription(String, names.OBSERVATION, self._see, RELIABLE)
-        self._supervisor.connected = False
+        self._supervisor.connected, self._recorded = False, False
         self._others("watchdog", names.WATCHDOG, self._connect)
-        self._others("recorder", names.RECORDER, lambda content: None)
+        self._others("recorder", names.RECORDER, self._heed_recorder)
         self.create_service(Trigger, names.STOP, self._stop)
         self.create_service(Trigger, names.RESET, self._reset)
         self._watchdog = self.create_client(Trigger, names.WATCHDOG_RESET)
@@ -160,7 +160,10 @@ class SupervisorNode(Node):
             self._send_setpoints(self._setpoints)
 
     def _connect(self, watchdog: dict[str, Any]) -> None:
-        self._supervisor.connected = watchdog["heard"] and listened_to(self, self._out)
+        self._supervisor.connected = self._recorded and watchdog["heard"] and listened_to(self, self._out)
+
+    def _heed_recorder(self, recorder: dict[str, Any]) -> None:
+        self._recorded = recorder["hears"]
 
     def _others(self, who: str, topic: str, hear: Callable[[dict[str, Any]], None]) -> None:
         """Hear what that process says; stop the arm if it says that it fails, or says nothing any more."""
