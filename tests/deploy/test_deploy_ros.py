@@ -343,6 +343,27 @@ class Talk:
         rclpy.shutdown(context=self.context)
 
 
+def test_no_target_is_taken_before_the_recorder_hears_the_arm(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    loaded = load_bundle(bundle)
+    station = Station(loaded.cell, loaded.chain, loaded.envelope)
+    processes = arm_processes(station, tmp_path, arm="virtual", plant="ur5e_worn", seed=0, domain_id=DOMAIN + 3)
+    recorder = [process for process in processes if process.name == "recorder"]
+    talk = Talk(DOMAIN + 3)
+    try:
+        with started([process for process in processes if process not in recorder], tmp_path):
+            talk.until(lambda: talk.targets.get_subscription_count() and names.SCORE in talk.heard)
+            end_s = time.monotonic() + 2.0  # four times as long as the watchdog takes to say that it is obeyed
+            talk.until(lambda: time.monotonic() > end_s and talk.counts())
+            talk.send(loaded.chain.joints, np.deg2rad(loaded.cell.robot.home_deg))
+            talk.until(lambda: talk.counts()["rejected"]["not_ready"] == 1)
+            assert not talk.counts()["ready"]
+            with started(recorder, tmp_path):
+                talk.until(lambda: talk.counts()["ready"])
+    finally:
+        talk.close()
+
+
 def test_the_supervisor_and_the_feeder_answer_over_ros(bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     loaded = load_bundle(bundle)
