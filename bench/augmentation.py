@@ -7,17 +7,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from bench.measurements import Figure, Quiet, at_least
-from robot_rlaas import training
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.data.augment import augment
 from robot_rlaas.data.episode import Episode, record, start_axes
 from robot_rlaas.data.lerobot import write_dataset
 from robot_rlaas.data.lineage import Made, lineage_of
 from robot_rlaas.env.tasks import contract_of, expert_of
+from robot_rlaas.jobs import training
+from robot_rlaas.jobs.pipeline import Cell
+from robot_rlaas.jobs.policies import load
 from robot_rlaas.learn.clone import successes
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.pipeline import Cell
-from robot_rlaas.policies import load
 from robot_rlaas.qualify.trials import run_trials
 
 FEW, ROWS, NOISE = 10, 64, 0.1

@@ -12,7 +12,6 @@ import numpy as np
 
 from bench.enforcement import enforced
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import pipeline, qualification, training
 from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.bundle.domain import Domain
 from robot_rlaas.bundle.keys import make_pair, read_private
@@ -20,9 +19,10 @@ from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.deploy.inside import LEFT_PERIODS, Inside
 from robot_rlaas.env.batch import BatchEnv
+from robot_rlaas.jobs import pipeline, qualification, training
+from robot_rlaas.jobs.pipeline import Cell
+from robot_rlaas.jobs.policies import load
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.pipeline import Cell
-from robot_rlaas.policies import load
 from robot_rlaas.qualify.claims import Plan
 from robot_rlaas.qualify.observed import Observed
 from robot_rlaas.qualify.trials import run_trials

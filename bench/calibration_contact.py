@@ -25,7 +25,7 @@ from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.deploy.names import MOTION, PLATE
 from robot_rlaas.deploy.press import Gentle
 from robot_rlaas.env.tasks import expert_of
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.qualify.trials import run_trials
 from robot_rlaas.sim.learned import as_learned, offset_m
 from robot_rlaas.sim.model import build

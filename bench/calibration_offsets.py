@@ -11,8 +11,8 @@ from robot_rlaas.calibrate.log import JointLog
 from robot_rlaas.calibrate.servo.arm import Arm, held, interpolation
 from robot_rlaas.calibrate.servo.excite import excitation
 from robot_rlaas.calibrate.servo.parameters import DIFFERENCE, quantities, typical, unpack
-from robot_rlaas.calibration import FIT_S
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.calibration import FIT_S
+from robot_rlaas.jobs.pipeline import Cell
 
 PRIOR_RAD = 5e-3  # of a zero error, before anything is known
 NOISE_RAD = 1e-4

@@ -17,18 +17,18 @@ from robot_rlaas.calibrate.servo.arm import Arm
 from robot_rlaas.calibrate.servo.excite import excitation, multisine
 from robot_rlaas.calibrate.servo.parameters import IDENTIFIABLE, quantities, unpack
 from robot_rlaas.calibrate.servo.run import calibrate
-from robot_rlaas.calibration import FIT_S, HELD_OUT_S
 from robot_rlaas.cell.calibration import Calibration
 from robot_rlaas.cell.hardware import Plant
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.data.episode import record
 from robot_rlaas.env.insertion.expert import InsertionExpert
+from robot_rlaas.jobs.calibration import FIT_S, HELD_OUT_S
+from robot_rlaas.jobs.pipeline import Cell
+from robot_rlaas.jobs.training import ShownTraining
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.train import train
-from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.trials import run_trials
 from robot_rlaas.sim.model import TIMESTEP_S, build
-from robot_rlaas.training import ShownTraining
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "calibrate"))  # an installed package is called `tests` too
 from hidden_plant import RATE_HZ, follow, known, write_mcap

@@ -15,7 +15,6 @@ import numpy as np
 
 from bench.defects import CAMERA, STATE, Defect, Scene
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import demos, pipeline, qualification, training
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.data import edit
 from robot_rlaas.data.episode import Episode, record, start_axes
@@ -27,8 +26,9 @@ from robot_rlaas.data.quality.inspection import inspect
 from robot_rlaas.data.quality.rules import DEFAULT_RULES
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.tasks import contract_of, expert_of
+from robot_rlaas.jobs import demos, pipeline, qualification, training
+from robot_rlaas.jobs.overview import read_json
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.overview import read_json
 from robot_rlaas.qualify.claims import Plan
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build

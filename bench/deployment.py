@@ -16,7 +16,6 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import pipeline, qualification, training
 from robot_rlaas.bundle import Bundle, Trust, build_bundle, load_bundle
 from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.spec import CellSpec, load_cell
@@ -29,6 +28,7 @@ from robot_rlaas.deploy.ros.panel import Panel, on_domain
 from robot_rlaas.deploy.ros.process import RELIABLE
 from robot_rlaas.deploy.run import deploy, started
 from robot_rlaas.env.insertion import task as insertion
+from robot_rlaas.jobs import pipeline, qualification, training
 from robot_rlaas.learn.recipe import Recipe, load_recipe
 from robot_rlaas.qualify.claims import Plan
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import pipeline, qualification, training
-from robot_rlaas.distillation import distill
+from robot_rlaas.jobs import pipeline, qualification, training
+from robot_rlaas.jobs.distillation import distill
+from robot_rlaas.jobs.overview import read_json
 from robot_rlaas.learn.lessons import load_lessons
 from robot_rlaas.learn.recipe import load_recipe, recipe_for
-from robot_rlaas.overview import read_json
 from robot_rlaas.qualify.claims import Plan
 
 CAMERA_CELL = "peg_insertion_camera"

@@ -7,8 +7,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.measurements import CELL, Figure, Quiet, at_most
-from robot_rlaas import pipeline, training
-from robot_rlaas.improvement import TABLE, Options, improve
+from robot_rlaas.jobs import pipeline, training
+from robot_rlaas.jobs.improvement import TABLE, Options, improve
 from robot_rlaas.learn.recipe import load_recipe
 
 ENOUGH = 0.99  # lower bound of success

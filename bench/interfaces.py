@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from bench.measurements import CELL, Figure
 from robot_rlaas.cell.seeds import Seeds, Space
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.learn.vec_env import BatchVecEnv
-from robot_rlaas.pipeline import Cell
 
 ID = f"robot_rlaas:rlaas/{CELL}-v0"  # with the module: SubprocVecEnv's workers have imported nothing
 ROWS, PROCESSES, ROUNDS, ROUND_S = 64, 2, 5, 2.0

@@ -17,11 +17,11 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from bench.interfaces import ID, PROCESSES
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import pipeline, training
 from robot_rlaas.cell.seeds import Seeds, Space
+from robot_rlaas.jobs import pipeline, training
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.vec_env import BatchVecEnv
-from robot_rlaas.pipeline import Cell
 
 GOOD = 0.95
 TIMES = 6  # as long as ours took, the others are given, so that five times can be shown

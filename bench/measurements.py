@@ -15,15 +15,15 @@ from unittest.mock import patch
 
 import numpy as np
 
-from robot_rlaas import pipeline, qualification, training
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.env import reward
 from robot_rlaas.env.insertion import task as insertion
 from robot_rlaas.env.tasks import contract_of
+from robot_rlaas.jobs import pipeline, qualification, training
+from robot_rlaas.jobs.overview import read_json
 from robot_rlaas.learn import clone
 from robot_rlaas.learn import train as learning
 from robot_rlaas.learn.recipe import Recipe, load_recipe, recipe_for
-from robot_rlaas.overview import read_json
 from robot_rlaas.qualify.claims import Plan
 
 CELL = "peg_insertion"

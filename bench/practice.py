@@ -10,14 +10,14 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.measurements import CELL, Figure, Quiet, at_least, at_most
-from robot_rlaas import pipeline
 from robot_rlaas.cell.seeds import Seeds, Space
+from robot_rlaas.jobs import pipeline
+from robot_rlaas.jobs.pipeline import Cell
+from robot_rlaas.jobs.policies import load
+from robot_rlaas.jobs.practising import Options, practise
 from robot_rlaas.learn.practice_recipe import load_practice
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.validate import run_episodes
-from robot_rlaas.pipeline import Cell
-from robot_rlaas.policies import load
-from robot_rlaas.practising import Options, practise
 
 DEMONSTRATIONS, JUDGED, ENOUGH = 20, 200, 0.9
 MINUTES, AT_ONCE = 20, 0.5  # of the arm's time: at most, and between two looks

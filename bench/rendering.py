@@ -19,7 +19,7 @@ import numpy as np
 from bench.measurements import Figure, at_least, at_most
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.env.batch import BatchEnv
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.scenery import dress
 from robot_rlaas.sim.seeing import SeeingBackend
 from robot_rlaas.sim.shapes import mirror

@@ -11,12 +11,12 @@ import mujoco
 import numpy as np
 
 from bench.measurements import Figure, Quiet, at_least, at_most
-from robot_rlaas import pipeline
 from robot_rlaas.assets import data_dir
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.env.batch import BatchEnv, Outcome
 from robot_rlaas.env.tasks import expert_of
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs import pipeline
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.qualify.statistics import proportion
 
 SIMULATIONS, MANY = 64, 1024

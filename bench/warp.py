@@ -7,7 +7,7 @@ from functools import partial
 from bench.measurements import Figure
 from bench.simulation import _play, shipped
 from robot_rlaas.cell.seeds import Seeds, Space
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.qualify.compare import compare
 from robot_rlaas.qualify.statistics import proportion
 

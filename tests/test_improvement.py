@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from robot_rlaas import pipeline, training
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.improvement import Options, improve
+from robot_rlaas.jobs import pipeline, training
+from robot_rlaas.jobs.improvement import Options, improve
 from robot_rlaas.learn.recipe import load_recipe
 
 from samples import Notes  # isort: skip

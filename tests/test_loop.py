@@ -6,11 +6,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from robot_rlaas import pipeline, training
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import cell_path, load_cell
+from robot_rlaas.jobs import pipeline, training
+from robot_rlaas.jobs.loop import Options, _extended, loop
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.loop import Options, _extended, loop
 
 from samples import Notes, signing_key  # isort: skip
 

@@ -11,7 +11,6 @@ import samples
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
-from robot_rlaas import on_arm
 from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.hardware import Line
@@ -21,12 +20,13 @@ from robot_rlaas.cli import main
 from robot_rlaas.deploy.run import Deployment, DeploymentError
 from robot_rlaas.env.insertion import task as insertion
 from robot_rlaas.files import write_json
+from robot_rlaas.jobs import on_arm
+from robot_rlaas.jobs.loop import Options as LoopOptions
+from robot_rlaas.jobs.loop import loop
+from robot_rlaas.jobs.on_arm import Word, ask, corrected, least_attempts, outcome_of, qualify_on_arm
+from robot_rlaas.jobs.pipeline import Result
+from robot_rlaas.jobs.policies import Loaded
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.loop import Options as LoopOptions
-from robot_rlaas.loop import loop
-from robot_rlaas.on_arm import Word, ask, corrected, least_attempts, outcome_of, qualify_on_arm
-from robot_rlaas.pipeline import Result
-from robot_rlaas.policies import Loaded
 from robot_rlaas.qualify.schema import Report
 from robot_rlaas.qualify.words import FAILURE_KINDS
 

@@ -19,7 +19,7 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.env.insertion.task import contract as contract_of
 from robot_rlaas.files import sha256_file, sha256_tree
-from robot_rlaas.policies import load
+from robot_rlaas.jobs.policies import load
 
 ROWS = 3
 PROVENANCE = {"sequences": [{"seed": 0, "space": "TRAIN"}]}
@@ -333,7 +333,7 @@ def test_without_torch_only_foreign_policies_are_refused(directory, cell, tmp_pa
     (tmp_path / "model.zip").touch()
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from robot_rlaas.cell.spec import load_cell; from robot_rlaas.policies import load\n"
+        "from robot_rlaas.cell.spec import load_cell; from robot_rlaas.jobs.policies import load\n"
         "assert not {'mujoco', 'onnxruntime', 'scipy'} & set(sys.modules), 'importing it must be cheap'\n"
         "cell = load_cell('peg_insertion')\n"
         f"load(r'{directory}', cell, 1), load('expert', cell, 1)\n"

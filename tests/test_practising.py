@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot_rlaas import pipeline
 from robot_rlaas.bundle import load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cli import main
 from robot_rlaas.data.attempts import Practised, keep, kept
 from robot_rlaas.env.tasks import contract_of
+from robot_rlaas.jobs import pipeline
+from robot_rlaas.jobs.pipeline import Cell
+from robot_rlaas.jobs.policies import load
+from robot_rlaas.jobs.practising import Options, as_supervised, demonstrated, practise
 from robot_rlaas.learn.practice_recipe import load_practice
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.pipeline import Cell
-from robot_rlaas.policies import load
-from robot_rlaas.practising import Options, as_supervised, demonstrated, practise
 
 QUICK = load_practice("default").model_copy(update={"clone_epochs": 20, "updates_per_period": 1, "critics_first": 50})
 MINUTES = 0.2  # of the arm's time: two attempts or three

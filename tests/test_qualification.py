@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from samples import Notes
 
-from robot_rlaas import qualification
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import key_of
-from robot_rlaas.pipeline import Result
-from robot_rlaas.qualification import compare_policies, qualify, reproduce
+from robot_rlaas.jobs import qualification
+from robot_rlaas.jobs.pipeline import Result
+from robot_rlaas.jobs.qualification import compare_policies, qualify, reproduce
 from robot_rlaas.qualify.claims import Plan
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cli import main
+from robot_rlaas.jobs.pipeline import demonstrate
+from robot_rlaas.jobs.tuning import Options, sweep
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.sweep import load_sweep, of_a_trial, varied
-from robot_rlaas.pipeline import demonstrate
-from robot_rlaas.tuning import Options, sweep
 
 QUICK = Path(__file__).parent / "quick.yaml"
 SMOKE = load_recipe("smoke")

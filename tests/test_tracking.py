@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from robot_rlaas import qualification
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.cli import main
+from robot_rlaas.jobs import qualification
+from robot_rlaas.jobs.pipeline import Cell
+from robot_rlaas.jobs.tracking import GIVE_UP, Tracked, tracked
 from robot_rlaas.learn.aggregate import Round
 from robot_rlaas.learn.improve import Progress, Validation
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.pipeline import Cell
 from robot_rlaas.qualify.claims import Plan
-from robot_rlaas.tracking import GIVE_UP, Tracked, tracked
 
 SMOKE = load_recipe("smoke")
 
@@ -156,8 +156,8 @@ def hear(event, arguments):
 sys.addaudithook(hear)
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.progress import watching
-from robot_rlaas.tracking import tracked
+from robot_rlaas.jobs.progress import watching
+from robot_rlaas.jobs.tracking import tracked
 with watching() as watch, tracked(sys.argv[1], load_cell("peg_insertion"), load_recipe("smoke"), 0, "cpu", "x", watch):
     time.sleep(1)
 assert not asked, asked

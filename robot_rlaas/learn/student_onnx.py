@@ -2,10 +2,12 @@
 
 from typing import Any, cast
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
 
+from robot_rlaas.learn.frames import Frames
 from robot_rlaas.learn.student import Scale, Student
 
 OPSET, IR = 17, 9
@@ -51,6 +53,12 @@ class _Graph:
         parts = [self.add("MatMul", u, matrix) for matrix in (turn.still, turn.cosine, turn.sine)]
         cosine, sine = (self.add("Mul", part, of) for part, of in zip(parts[1:], angle))
         return self.add("Add", self.add("Add", parts[0], cosine), sine)
+
+
+@torch.no_grad()
+def actions_of(student: Student, frames: Frames) -> np.ndarray:
+    """What torch makes of these frames, float32 (n, action_size): what the network that leaves has to make of them."""
+    return student(*frames.tensors).numpy()
 
 
 def export_student(student: Student) -> bytes:

@@ -29,7 +29,7 @@ def freshness(seeds: Seeds, sha256: str, provenance: dict[str, Any] | None) -> F
     Args:
         seeds: of the qualification.
         sha256: of the policy; empty where no file determines what it does.
-        provenance: `robot_rlaas.policies.Provenance`, if it has one.
+        provenance: `robot_rlaas.jobs.policies.Provenance`, if it has one.
     """
     told = learned_from(seeds, provenance)
     if not sha256:

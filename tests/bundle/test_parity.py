@@ -10,7 +10,7 @@ from handmade import CONTRACT, network, policy_in
 from robot_rlaas.bundle import OnnxPolicy, build_bundle, load_bundle
 from robot_rlaas.bundle.parity import ALLOWED, check_parity
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.pipeline import parity_words
+from robot_rlaas.jobs.pipeline import parity_words
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(1000, CONTRACT.observation_size)).astype(np.float32)
 

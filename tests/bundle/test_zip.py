@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from handmade import CELL, CONTRACT, bundle_in, policy_in, report_in
 
-from robot_rlaas import policies
 from robot_rlaas.bundle import build_bundle, contents, load_bundle
 from robot_rlaas.bundle.contents import is_bundle, read_contents, zipped
 from robot_rlaas.bundle.trust import origin_of
 from robot_rlaas.cell.errors import InputError
+from robot_rlaas.jobs import policies
 
 
 @pytest.fixture(scope="module")

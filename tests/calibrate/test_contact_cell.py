@@ -12,7 +12,7 @@ from robot_rlaas.cell.spec import CellSpec, cell_path, load_cell
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.rotation import DOWN, matrix_from_vector, rotate_back
 from robot_rlaas.env.insertion.task import hole_frame, part_tip, task_frame
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.learned import offset_m
 from robot_rlaas.sim.model import build

@@ -6,8 +6,8 @@ import pytest
 
 from robot_rlaas.cell.diff import differences
 from robot_rlaas.cell.spec import cell_path, load_cell
-from robot_rlaas.cells import compare_cells
 from robot_rlaas.cli import main
+from robot_rlaas.jobs.cells import compare_cells
 
 CHANGES = {  # what a cell that extends peg_insertion says -> the keys that differ, and what follows
     "# nothing\n": ([], []),

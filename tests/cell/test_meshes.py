@@ -13,8 +13,8 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.meshes import load_mesh, reach_mm
 from robot_rlaas.cell.own_files import own_files
 from robot_rlaas.cell.spec import CellSpec, load_cell
-from robot_rlaas.cells import compare_cells
 from robot_rlaas.files import cache_dir
+from robot_rlaas.jobs.cells import compare_cells
 from robot_rlaas.sim.model import build
 
 CLAMP = "obstacles:\n  - {name: stop, mesh_unit: mm, at_mm: [420, 150, 30], mesh: clamp.stl}\n"

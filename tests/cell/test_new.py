@@ -14,7 +14,7 @@ from robot_rlaas.cell.spec import cell_path, load_cell
 from robot_rlaas.cli import main
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.tasks import expert_of
-from robot_rlaas.new_cell import fill
+from robot_rlaas.jobs.new_cell import fill
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from samples import Notes
 
-from robot_rlaas import demos
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, load_cell
@@ -23,7 +22,8 @@ from robot_rlaas.data.segments import segments_of
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.insertion import task as insertion
 from robot_rlaas.env.tasks import contract_of, expert_of
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs import demos
+from robot_rlaas.jobs.pipeline import Cell
 
 
 def demonstrated(name: str, count: int) -> list[Episode]:

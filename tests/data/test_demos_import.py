@@ -12,11 +12,11 @@ from samples import Notes
 from robot_rlaas.calibrate.cut_off import is_cut
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.data.opened import open_dataset
-from robot_rlaas.demos_import import from_logs
 from robot_rlaas.deploy.names import OBSERVATION
 from robot_rlaas.deploy.ros.definitions import definition
 from robot_rlaas.env.tasks import contract_of
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.demos_import import from_logs
+from robot_rlaas.jobs.pipeline import Cell
 
 START_NS = 1_790_000_000 * 10**9
 PERIOD_NS = 50_000_000

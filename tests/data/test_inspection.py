@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from bench.defects import STATE, Scene
-from robot_rlaas import demos
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cli import main
@@ -25,6 +24,7 @@ from robot_rlaas.data.quality.inspection import CHECKS, inspect
 from robot_rlaas.data.quality.rules import DEFAULT_RULES, RULES
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.insertion.expert import InsertionExpert
+from robot_rlaas.jobs import demos
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 

@@ -29,13 +29,13 @@ from robot_rlaas.bundle import Trust, build_bundle, load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.data.opened import open_dataset
-from robot_rlaas.demos_import import from_logs, read_deployment
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.plan import Station, arm_processes, plan
 from robot_rlaas.deploy.ros.process import LATCHED, RELIABLE, to_time
 from robot_rlaas.deploy.run import Deployment, DeploymentError, deploy, started
 from robot_rlaas.files import sha256_file
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.demos_import import from_logs, read_deployment
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.model import build
 
 # rclpy's message generator imports a parser that imports a deprecated module

@@ -23,7 +23,7 @@ from robot_rlaas.deploy.excite import record_excitation
 from robot_rlaas.deploy.plan import Station, arm_processes
 from robot_rlaas.deploy.ros.process import RELIABLE, from_time
 from robot_rlaas.deploy.run import DeploymentError, look_after, started
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 
 # rclpy's message generator imports a parser that imports a deprecated module
 pytestmark = [pytest.mark.realtime, pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")]

@@ -17,12 +17,12 @@ from samples import policy_directory
 from robot_rlaas.bundle import build_bundle, load_bundle
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec, load_cell
-from robot_rlaas.demos_import import read_deployment
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.plan import plan
 from robot_rlaas.deploy.run import Deployment, deploy
 from robot_rlaas.env.tasks import contract_of
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.demos_import import read_deployment
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.model import build
 
 # rclpy's message generator imports a parser that imports a deprecated module

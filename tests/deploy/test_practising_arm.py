@@ -12,7 +12,6 @@ import pytest
 from samples import Notes
 from wire import LATE_S, Line
 
-from robot_rlaas import pipeline
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.data.attempts import kept
 from robot_rlaas.data.episode import record
@@ -20,12 +19,13 @@ from robot_rlaas.deploy.demonstration import OnArm
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.tasks import expert_of
 from robot_rlaas.files import write_atomic, write_json
+from robot_rlaas.jobs import pipeline
+from robot_rlaas.jobs.policies import load
+from robot_rlaas.jobs.practising import Options
+from robot_rlaas.jobs.practising_arm import AtArm, Attended, practise_on_arm
 from robot_rlaas.learn.practice import Learner
 from robot_rlaas.learn.practice_recipe import load_practice
 from robot_rlaas.learn.recipe import load_recipe
-from robot_rlaas.policies import load
-from robot_rlaas.practising import Options
-from robot_rlaas.practising_arm import AtArm, Attended, practise_on_arm
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.teleop.recorder import Wish, run
 from robot_rlaas.teleop.session import Phase

@@ -14,10 +14,10 @@ from test_deploy_ros import Run, kill, processes_of
 from robot_rlaas.calibrate.log import read_recording
 from robot_rlaas.cell.hardware import Line
 from robot_rlaas.control.interpolate import setpoint
-from robot_rlaas.demos_import import read_deployment
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.run import DeploymentError, deploy
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.demos_import import read_deployment
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.model import build
 
 # rclpy's message generator imports a parser that imports a deprecated module

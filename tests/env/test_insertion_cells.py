@@ -5,7 +5,7 @@ import pytest
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import cell_path
 from robot_rlaas.env.tasks import expert_of
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.check import check
 
 EPISODES = 48

@@ -29,7 +29,7 @@ from robot_rlaas.data.lerobot import features
 from robot_rlaas.env.gym import CellEnv
 from robot_rlaas.env.lerobot_plugin import RlaasEnvConfig
 from robot_rlaas.env.tasks import contract_of, expert_of
-from robot_rlaas.policies import load
+from robot_rlaas.jobs.policies import load
 from robot_rlaas.sim.render import RenderingUnavailable
 
 CELL = "peg_insertion"

@@ -15,17 +15,17 @@ from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.distillation import distill, teacher_for
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.tasks import contract_of
+from robot_rlaas.jobs.distillation import distill, teacher_for
+from robot_rlaas.jobs.pipeline import Cell
+from robot_rlaas.jobs.policies import load
+from robot_rlaas.jobs.qualification import compare_policies, qualify
 from robot_rlaas.learn.distill import learn_to_see
 from robot_rlaas.learn.frames import Frames, gather, plates, room_for
 from robot_rlaas.learn.lessons import load_lessons
 from robot_rlaas.learn.student import Student
 from robot_rlaas.learn.student_onnx import export_student
-from robot_rlaas.pipeline import Cell
-from robot_rlaas.policies import load
-from robot_rlaas.qualification import compare_policies, qualify
 from robot_rlaas.qualify.claims import Plan
 from robot_rlaas.sim.render import Renderer, RenderingUnavailable
 

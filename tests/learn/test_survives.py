@@ -15,7 +15,6 @@ import pytest
 import torch
 from samples import Notes
 
-from robot_rlaas import pipeline, training
 from robot_rlaas.cell.contract import components
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space
@@ -23,6 +22,7 @@ from robot_rlaas.data.lerobot import read_dataset, write_dataset
 from robot_rlaas.data.lineage import read_lineage
 from robot_rlaas.env.insertion.expert import InsertionExpert
 from robot_rlaas.env.insertion.task import contract
+from robot_rlaas.jobs import pipeline, training
 from robot_rlaas.learn import checkpoint
 from robot_rlaas.learn.clone import clone
 from robot_rlaas.learn.finite import watch_gradients

@@ -14,7 +14,7 @@ from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.control.rotation import about_z
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.backends import backend_of
 from robot_rlaas.sim.check import check

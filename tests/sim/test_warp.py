@@ -16,7 +16,7 @@ from robot_rlaas.cli import main
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
 from robot_rlaas.data.lineage import read_lineage
 from robot_rlaas.env.tasks import expert_of
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim import warp as warp_module
 from robot_rlaas.sim.backend import Backend
 from robot_rlaas.sim.backends import backend_of

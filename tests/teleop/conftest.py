@@ -6,7 +6,7 @@ import pytest
 
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.env.batch import BatchEnv
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.teleop.pilot import Pilot
 from robot_rlaas.teleop.session import Session

@@ -15,7 +15,7 @@ from feetech_bus import JOINTS, MIDDLE, STEPS, Servos, bus, calibration
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.kinematics import tool_pose
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.teleop.devices import UNSEEN, device
 from robot_rlaas.teleop.recorder import Wish
 from robot_rlaas.teleop.session import Session

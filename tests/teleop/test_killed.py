@@ -18,8 +18,8 @@ from robot_rlaas.env.tasks import contract_of
 RECORDS = """
 import sys, time, warnings
 from pathlib import Path
-from robot_rlaas.pipeline import Cell
-from robot_rlaas.recording import Settings, recorder_of
+from robot_rlaas.jobs.pipeline import Cell
+from robot_rlaas.jobs.recording import Settings, recorder_of
 from robot_rlaas.data.lerobot import warm_up
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.teleop.recorder import Wish

@@ -14,7 +14,7 @@ from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.data.lerobot import read_dataset
 from robot_rlaas.data.lineage import read_lineage
 from robot_rlaas.env.batch import BatchEnv
-from robot_rlaas.pipeline import Cell
+from robot_rlaas.jobs.pipeline import Cell
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.shapes import Scene
 from robot_rlaas.teleop.page import GIZMO_M

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scipy import stats
 
-from robot_rlaas import calibration, pipeline, qualification, training
 from robot_rlaas.calibrate.contact.run import CONTACT
 from robot_rlaas.calibrate.servo.run import CALIBRATION
 from robot_rlaas.cell.calibration import Calibration
@@ -18,8 +17,9 @@ from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
 from robot_rlaas.cell.spec import cell_path, load_cell
 from robot_rlaas.cell.strict_yaml import load_spec
 from robot_rlaas.files import sha256_file, write_atomic, write_json
-from robot_rlaas.ledger import key_of
-from robot_rlaas.pipeline import Result, Watch
+from robot_rlaas.jobs import calibration, pipeline, qualification, training
+from robot_rlaas.jobs.ledger import key_of
+from robot_rlaas.jobs.pipeline import Result, Watch
 from robot_rlaas.qualify.claims import Plan
 from robot_rlaas.qualify.report import CostMeter
 

@@ -8,7 +8,7 @@ from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.diff import Difference, differences
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import CellSpec, load_cell
-from robot_rlaas.pipeline import Cell, Result, Watch
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
 
 
 class Views(NamedTuple):

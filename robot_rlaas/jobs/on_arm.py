@@ -20,9 +20,9 @@ from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.deploy.run import Deployment, deploy
 from robot_rlaas.env.batch import Outcome
 from robot_rlaas.files import write_json
-from robot_rlaas.pipeline import Cell, Result, Watch
-from robot_rlaas.policies import Loaded, load
-from robot_rlaas.qualification import finish, refuse_to_replace, write_report
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
+from robot_rlaas.jobs.policies import Loaded, load
+from robot_rlaas.jobs.qualification import finish, refuse_to_replace, write_report
 from robot_rlaas.qualify.claims import Plan, fixed_verdicts, judge, limits
 from robot_rlaas.qualify.failures import clusters
 from robot_rlaas.qualify.fresh import Freshness, learned_from

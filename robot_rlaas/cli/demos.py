@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from robot_rlaas.cli_demos_edit import edit_commands
-from robot_rlaas.options import (
+from robot_rlaas.cli.demos_edit import edit_commands
+from robot_rlaas.cli.options import (
     add_cell,
     add_command,
     add_group,
@@ -100,7 +100,7 @@ def _record(options: argparse.Namespace) -> int:
     o, line = options, line_of(options)
 
     def work(_, watch):
-        from robot_rlaas.recording import Settings, record
+        from robot_rlaas.jobs.recording import Settings, record
 
         hands = (o.device, tuple(o.device_option), o.twist, o.domain_id, o.arm, o.plant, tuple(o.starts), line)
         return record(o.cell, Settings(o.episodes, o.operator, o.seed, o.policy, o.port, *hands), o.out, watch)
@@ -110,7 +110,7 @@ def _record(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     def work(p, watch):
-        from robot_rlaas.demos_import import from_logs
+        from robot_rlaas.jobs.demos_import import from_logs
 
         return from_logs(options.logs, p.Cell.load(options.cell), options.out, watch)
 
@@ -121,7 +121,7 @@ def _augment(options: argparse.Namespace) -> int:
     o = options
 
     def work(_, watch):
-        from robot_rlaas.demos import augment
+        from robot_rlaas.jobs.demos import augment
 
         return augment(o.dataset, o.episodes, o.tries or 5 * o.episodes, o.noise, o.seed, o.out, watch)
 

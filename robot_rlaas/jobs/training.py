@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
-from robot_rlaas.pipeline import Cell, Result, Watch
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
 
 if TYPE_CHECKING:
     from robot_rlaas.learn.aggregate import Round

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from robot_rlaas.cli.options import add_command, add_path, add_seed, natural, run_stage
 from robot_rlaas.data.quality.rules import DEFAULT_RULES, RULES
-from robot_rlaas.options import add_command, add_path, add_seed, natural, run_stage
 
 
 def edit_commands(group) -> None:
@@ -81,7 +81,7 @@ def _share(text: str) -> float:
 
 def _run(work: Callable) -> int:
     def stage(_, watch):
-        from robot_rlaas import demos
+        from robot_rlaas.jobs import demos
 
         return work(demos, watch)
 

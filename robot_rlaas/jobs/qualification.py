@@ -12,8 +12,8 @@ from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, key_of, sequence_json
 from robot_rlaas.cell.spec import CellSpec, Variation
 from robot_rlaas.files import staged_dir, write_atomic, write_json
-from robot_rlaas.pipeline import Cell, Result, Watch
-from robot_rlaas.policies import Loaded, load
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
+from robot_rlaas.jobs.policies import Loaded, load
 from robot_rlaas.qualify.claims import Plan, judge
 from robot_rlaas.qualify.compare import Difference, compare
 from robot_rlaas.qualify.failures import Cluster, clusters, starts_json

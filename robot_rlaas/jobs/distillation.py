@@ -15,8 +15,8 @@ from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.files import staged_dir, write_json
-from robot_rlaas.pipeline import Cell, Result, Watch
-from robot_rlaas.policies import load
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
+from robot_rlaas.jobs.policies import load
 
 if TYPE_CHECKING:
     from robot_rlaas.learn.distill import Distilled, Lesson
@@ -136,21 +136,17 @@ def _lesson_json(lesson: "Lesson") -> dict[str, Any]:
 
 
 def _write(made: "Distilled", description: dict[str, Any], cell: CellSpec, seed: int, out: Path) -> None:
-    import torch
-
     from robot_rlaas.bundle import OnnxPolicy
     from robot_rlaas.bundle.parity import PARITY, check_parity
-    from robot_rlaas.learn.student_onnx import export_student
+    from robot_rlaas.learn.student_onnx import actions_of, export_student
 
     rows = np.random.default_rng(seed).permutation(len(made.frames.action))[:COMPARED]
     compared = made.frames.take(rows)
-    with torch.no_grad():
-        action = made.student(*compared.tensors).numpy()
     with staged_dir(out) as part:
         part.mkdir()
         (part / "policy.onnx").write_bytes(export_student(made.student))
-        arrays: dict[str, Any] = {"observation": compared.observation, "action": action, **compared.pictures}
-        np.savez_compressed(part / PARITY, **arrays)
+        acts: dict[str, Any] = {"observation": compared.observation, "action": actions_of(made.student, compared)}
+        np.savez_compressed(part / PARITY, **acts, **compared.pictures)
         check_parity(part / PARITY, OnnxPolicy(part / "policy.onnx", cameras=cell.cameras))
         write_json(part / "policy.json", description)
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import yaml
 
-from robot_rlaas import policies, training
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.files import sha256_tree, write_atomic, write_json
+from robot_rlaas.jobs import policies, training
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
 from robot_rlaas.learn import checkpoint
 from robot_rlaas.learn.improve import Progress, Validation
 from robot_rlaas.learn.recipe import Recipe
 from robot_rlaas.learn.sweep import Sweep, Tried, is_whole, of_a_trial, varied
 from robot_rlaas.learn.sweep_plot import draw
 from robot_rlaas.learn.validate import judge
-from robot_rlaas.pipeline import Cell, Result, Watch
 from robot_rlaas.qualify.trials import run_trials
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.options import (
+from robot_rlaas.cli.options import (
     add_arm,
     add_cell,
     add_command,
@@ -198,7 +198,7 @@ def _contact(options: argparse.Namespace) -> int:
 
 def _calibration(work: Callable) -> int:
     def run(_, watch):
-        from robot_rlaas import calibration
+        from robot_rlaas.jobs import calibration
 
         return work(calibration, watch)
 

@@ -3,7 +3,7 @@
 import argparse
 
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.options import (
+from robot_rlaas.cli.options import (
     add_cell,
     add_command,
     add_device,
@@ -54,9 +54,9 @@ def _train(options: argparse.Namespace) -> int:
 
     def work(_, watch):
         from robot_rlaas.cell.spec import load_cell
+        from robot_rlaas.jobs.tracking import tracked
+        from robot_rlaas.jobs.training import train
         from robot_rlaas.qualify.report import CostMeter
-        from robot_rlaas.tracking import tracked
-        from robot_rlaas.training import train
 
         with tracked(o.track, load_cell(o.cell), recipe, o.seed, o.device, str(o.out), watch) as record:
             if record:
@@ -80,8 +80,8 @@ def _sweep(options: argparse.Namespace) -> int:
     recipe, o.interrupted = chosen_recipe(o), "; finished trials are kept: the same command goes on"
 
     def work(_, watch):
+        from robot_rlaas.jobs.tuning import Options, sweep
         from robot_rlaas.learn.sweep import load_sweep
-        from robot_rlaas.tuning import Options, sweep
 
         space = load_sweep(o.space or "default")
         if o.trial_steps:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.pipeline import Watch
+from robot_rlaas.jobs.pipeline import Watch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.options import DONE, add_cell, add_command, add_group, add_path, add_seed, count, run_stage
+from robot_rlaas.cli.options import DONE, add_cell, add_command, add_group, add_path, add_seed, count, run_stage
 
 PARTS = {"part": ["square", "round"]}
 QUESTIONS = {  # fields of new_cell.Answers
@@ -74,7 +74,7 @@ def _show(options: argparse.Namespace) -> int:
         raise InputError("nothing to show", fix="name --out, --sheet, --cameras, --video or --web")
 
     def work(pipeline, watch):
-        from robot_rlaas.cells import Views, show
+        from robot_rlaas.jobs.cells import Views, show
 
         views = Views(o.out, o.sheet, o.cameras, o.video, o.port if o.web else None)
         return show(pipeline.Cell.load(o.cell), views, o.seed, watch)
@@ -87,7 +87,7 @@ def _diff(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from robot_rlaas.cells import compare_cells
+    from robot_rlaas.jobs.cells import compare_cells
 
     found = compare_cells(options.a, options.b)
     if not found.differences:
@@ -112,7 +112,7 @@ def _value(value: object) -> str:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from robot_rlaas.new_cell import Answers, write_cell
+    from robot_rlaas.jobs.new_cell import Answers, write_cell
 
     answers = {}
     for name, (kind, question) in QUESTIONS.items():

@@ -18,9 +18,9 @@ from robot_rlaas.cell.seeds import Seeds, Space, sequence_json
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.data.attempts import Practised, keep, kept, practised
 from robot_rlaas.files import sha256_tree, staged_dir, write_json
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
 from robot_rlaas.learn.explore import Explorer
 from robot_rlaas.learn.practice_recipe import PracticeRecipe
-from robot_rlaas.pipeline import Cell, Result, Watch
 
 if TYPE_CHECKING:
     from robot_rlaas.data.episode import Episode

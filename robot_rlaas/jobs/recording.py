@@ -20,7 +20,7 @@ from robot_rlaas.data.lineage import Made, lineage_of, read_lineage
 from robot_rlaas.env.batch import BatchEnv
 from robot_rlaas.env.place import Place
 from robot_rlaas.env.tasks import contract_of
-from robot_rlaas.pipeline import Cell, Result, Watch
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
 from robot_rlaas.sim.backend import Backend
 from robot_rlaas.sim.backends import seeing_backend_of
 from robot_rlaas.sim.cpu import CpuBackend
@@ -135,7 +135,7 @@ def recorder_of(cell: Cell, backend: Backend, settings: Settings, out: Path, clo
 
 def recorder_at(place: Place, settings: Settings, dataset: Growing, order: Order) -> Recorder:
     """A recorder at this place that stores into `dataset`, on top of what is there."""
-    from robot_rlaas.policies import load
+    from robot_rlaas.jobs.policies import load
 
     pilot = Pilot(place.cell.control, place.contract)
     pilot.speed = SPEED
@@ -172,7 +172,7 @@ def record(reference: str, settings: Settings, out: Path, watch: Watch) -> Resul
         InputError: if `out` holds another dataset, or something that is needed is not installed.
         DeploymentError: if a process of the arm ends.
     """
-    from robot_rlaas.recording_arm import at_arm
+    from robot_rlaas.jobs.recording_arm import at_arm
     from robot_rlaas.teleop.page import Page
     from robot_rlaas.view.scene import Bodies, address, page_server
 

@@ -9,7 +9,7 @@ import numpy as np
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.seeds import Seeds, Space, key_of
 from robot_rlaas.files import write_atomic, write_json
-from robot_rlaas.pipeline import Cell, Result, Watch, counter
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch, counter
 
 if TYPE_CHECKING:
     from robot_rlaas.data.episode import Episode

@@ -12,7 +12,7 @@ from robot_rlaas.cell.hardware import AS_THE_PROFILE_SAYS, Line
 from robot_rlaas.cell.insertion import InsertionTask
 from robot_rlaas.cell.kinds import insertion_only
 from robot_rlaas.files import staged_dir
-from robot_rlaas.pipeline import Cell, Result, Watch
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
 
 if TYPE_CHECKING:
     from robot_rlaas.calibrate.drives.motion import MotionLog

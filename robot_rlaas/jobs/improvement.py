@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from robot_rlaas import pipeline, qualification, training
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space
 from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.files import sha256_file, write_json
-from robot_rlaas.ledger import key_of
-from robot_rlaas.pipeline import Result, Watch
+from robot_rlaas.jobs import pipeline, qualification, training
+from robot_rlaas.jobs.ledger import key_of
+from robot_rlaas.jobs.pipeline import Result, Watch
 from robot_rlaas.qualify.claims import Plan
 from robot_rlaas.qualify.report import CostMeter, passed
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from robot_rlaas.options import add_cell, add_command, add_path, add_seed, run_stage
+from robot_rlaas.cli.options import add_cell, add_command, add_path, add_seed, run_stage
 
 
 def distill_command(commands) -> None:
@@ -30,7 +30,7 @@ def _distill(options: argparse.Namespace) -> int:
     o = options
 
     def work(_, watch):
-        from robot_rlaas.distillation import distill
+        from robot_rlaas.jobs.distillation import distill
         from robot_rlaas.learn.lessons import load_lessons
 
         return distill(o.cell, o.teacher, load_lessons(o.recipe), o.seed, o.out, watch, o.cameras)

@@ -1,4 +1,4 @@
-"""The learner's own process: `python -m robot_rlaas.practice_learner --params FILE`, beside the arm that practises.
+"""The learner's own process beside the arm: `python -m robot_rlaas.jobs.practice_learner --params FILE`.
 
 It takes the attempts that appear in the practice's folder, learns, and puts down the network that is to act, whole or
 not at all. Nothing waits for it. SIGINT and SIGTERM end it: then it leaves the policy.
@@ -19,8 +19,8 @@ from robot_rlaas.cell.spec import load_cell
 from robot_rlaas.data.attempts import kept
 from robot_rlaas.deploy.run import BAD_INPUT
 from robot_rlaas.files import write_atomic, write_json
+from robot_rlaas.jobs.practising import KEEP_S, Options, begin, leave, save
 from robot_rlaas.learn.practice_recipe import PracticeRecipe
-from robot_rlaas.practising import KEEP_S, Options, begin, leave, save
 
 AT_ONCE = 20  # updates between two looks at the folder
 AGAIN_S = 0.05  # between two looks with nothing to do

@@ -6,18 +6,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from robot_rlaas import __version__, calibration, pipeline, qualification, training
+from robot_rlaas import __version__
 from robot_rlaas.cell.kinds import deployable, insertion_only
 from robot_rlaas.cell.spec import load_cell
-from robot_rlaas.ledger import Entry, Ledger, key_of
-from robot_rlaas.overview import overview
-from robot_rlaas.pipeline import Result, Watch
+from robot_rlaas.jobs import calibration, pipeline, qualification, training
+from robot_rlaas.jobs.ledger import Entry, Ledger, key_of
+from robot_rlaas.jobs.overview import overview
+from robot_rlaas.jobs.pipeline import Result, Watch
 from robot_rlaas.qualify.claims import Plan
 
 if TYPE_CHECKING:
     from robot_rlaas.bundle.keys import PrivateKey
+    from robot_rlaas.jobs.tracking import Tracked
     from robot_rlaas.learn.recipe import Recipe
-    from robot_rlaas.tracking import Tracked
 
 ON_ARM = ("bundle", "deploy", "calibrate")  # stages that not every cell has
 HELD_OUT = 0.1  # episodes per held-out factor, of those within the ranges

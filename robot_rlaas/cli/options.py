@@ -142,10 +142,10 @@ def line_of(options: argparse.Namespace) -> "Line":
 
 def run_stage(work: Callable) -> int:
     """Do the work with a display; its result is the exit code."""
-    from robot_rlaas.progress import watching
+    from robot_rlaas.jobs.progress import watching
 
     with watching() as watch:
-        from robot_rlaas import pipeline
+        from robot_rlaas.jobs import pipeline
 
         result = work(pipeline, watch)
         watch.say(result.text)

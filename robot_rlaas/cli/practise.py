@@ -3,7 +3,7 @@
 import argparse
 
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.options import add_cell, add_command, add_path, add_plant, add_seed, count, natural, run_stage
+from robot_rlaas.cli.options import add_cell, add_command, add_path, add_plant, add_seed, count, natural, run_stage
 
 
 def practise_command(commands) -> None:
@@ -43,8 +43,8 @@ def _minutes(text: str) -> float:
 
 def _practise(options: argparse.Namespace) -> int:
     def work(_, watch):
+        from robot_rlaas.jobs.practising import Options, practise
         from robot_rlaas.learn.practice_recipe import load_practice
-        from robot_rlaas.practising import Options, practise
 
         o = options
         if o.ui and o.arm is None:
@@ -52,7 +52,7 @@ def _practise(options: argparse.Namespace) -> int:
         asked = Options(o.cell, o.demos, load_practice(o.recipe), o.minutes, o.seed, o.out, o.resume)
         if o.arm is None:
             return practise(asked, watch)
-        from robot_rlaas.practising_arm import AtArm, practise_on_arm
+        from robot_rlaas.jobs.practising_arm import AtArm, practise_on_arm
 
         page = o.ui_port if o.ui else None
         return practise_on_arm(asked, AtArm(o.arm, o.plant, o.domain_id, page, o.operator), watch)

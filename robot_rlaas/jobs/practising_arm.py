@@ -23,11 +23,11 @@ from robot_rlaas.deploy import names
 from robot_rlaas.deploy.demonstration import OnArm
 from robot_rlaas.deploy.run import DeploymentError, look_after, require_ros, started
 from robot_rlaas.deploy.station import Process
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch
+from robot_rlaas.jobs.practising import RECENT, Options, checked, words
+from robot_rlaas.jobs.recording import PRIORITY, SPEED
+from robot_rlaas.jobs.recording_arm import Watched, may_be_demonstrated, place_at
 from robot_rlaas.learn.explore import Explorer
-from robot_rlaas.pipeline import Cell, Result, Watch
-from robot_rlaas.practising import RECENT, Options, checked, words
-from robot_rlaas.recording import PRIORITY, SPEED
-from robot_rlaas.recording_arm import Watched, may_be_demonstrated, place_at
 from robot_rlaas.teleop.pilot import Pilot
 from robot_rlaas.teleop.recorder import Recorder, Wish, run
 from robot_rlaas.teleop.session import Phase, Session
@@ -89,7 +89,7 @@ def learning(options: Options, at: AtArm, watch: Watch) -> Iterator[Mapping[str,
     parts = [sequence_json(Seeds(o.seed, Space.DEPLOY))] if at.arm == "virtual" else []
     params = {**o._asdict(), "demonstrations": str(o.demonstrations), "out": str(o.out), "sequences": parts}
     params["recipe"] = json.loads(o.recipe.model_dump_json())
-    process = Process("learner", "robot_rlaas.practice_learner", params, {"OMP_NUM_THREADS": "1"})
+    process = Process("learner", "robot_rlaas.jobs.practice_learner", params, {"OMP_NUM_THREADS": "1"})
     o.told.unlink(missing_ok=True)
     watch.say("  the learner begins in a process of its own")
     with started([process], o.folder, LAST_WORD_S) as running:

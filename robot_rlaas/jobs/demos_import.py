@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.files import sha256_file
-from robot_rlaas.pipeline import Cell, Result, Watch, counter
+from robot_rlaas.jobs.pipeline import Cell, Result, Watch, counter
 
 if TYPE_CHECKING:
     from robot_rlaas.data.episode import Episode

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 from robot_rlaas import __version__
 from robot_rlaas.cell.errors import InputError, StageError
-from robot_rlaas.cli_bundle import add_trust, bundle_commands, own_key, trust_of
-from robot_rlaas.cli_calibrate import calibrate_commands
-from robot_rlaas.cli_cell import cell_commands
-from robot_rlaas.cli_demos import demos_commands
-from robot_rlaas.cli_distill import distill_command
-from robot_rlaas.cli_improve import improve_command
-from robot_rlaas.cli_practise import practise_command
-from robot_rlaas.cli_train import train_command
-from robot_rlaas.options import (
+from robot_rlaas.cli.bundle import add_trust, bundle_commands, own_key, trust_of
+from robot_rlaas.cli.calibrate import calibrate_commands
+from robot_rlaas.cli.cell import cell_commands
+from robot_rlaas.cli.demos import demos_commands
+from robot_rlaas.cli.distill import distill_command
+from robot_rlaas.cli.improve import improve_command
+from robot_rlaas.cli.options import (
     BAD_INPUT,
     DONE,
     INTERRUPTED,
@@ -37,6 +35,8 @@ from robot_rlaas.options import (
     natural,
     run_stage,
 )
+from robot_rlaas.cli.practise import practise_command
+from robot_rlaas.cli.train import train_command
 
 if TYPE_CHECKING:
     from robot_rlaas.cell.hardware import Line
@@ -192,7 +192,7 @@ def _qualify(options: argparse.Namespace) -> int:
         raise InputError("name either --out, for a new report, or --reproduce, for an old one")
 
     def work(_, watch):
-        from robot_rlaas import qualification
+        from robot_rlaas.jobs import qualification
         from robot_rlaas.qualify.claims import Plan
 
         if o.reproduce:
@@ -212,7 +212,7 @@ def _qualify_on_arm(o: argparse.Namespace, line: "Line") -> int:
         raise InputError(f"{', '.join(given)}: not together with --arm", fix=fix)
     if o.out is None:
         raise InputError("name --out, for the attempts and their report")
-    from robot_rlaas.on_arm import ask, qualify_on_arm
+    from robot_rlaas.jobs.on_arm import ask, qualify_on_arm
 
     watch, confirm = _Lines(), ask if o.arm == "real" and sys.stdin.isatty() else None
     attempts, bundle = o.episodes or ATTEMPTS, Path(o.policy)
@@ -237,7 +237,7 @@ def _compare(options: argparse.Namespace) -> int:
     o = options
 
     def work(_, watch):
-        from robot_rlaas.qualification import compare_policies
+        from robot_rlaas.jobs.qualification import compare_policies
 
         return compare_policies(o.cell, o.policies, o.seed, o.episodes, o.every_pair, o.out, watch)
 
@@ -260,8 +260,8 @@ def _deploy(options: argparse.Namespace) -> int:
 
 def _loop(options: argparse.Namespace) -> int:
     def work(_, watch):
+        from robot_rlaas.jobs.loop import Options, loop
         from robot_rlaas.learn.recipe import load_recipe
-        from robot_rlaas.loop import Options, loop
 
         o = options
         recipe = load_recipe(o.recipe)
@@ -274,9 +274,9 @@ def _loop(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from robot_rlaas.cell.spec import load_cell
-    from robot_rlaas.progress import watching
-    from robot_rlaas.run import ON_ARM, Options, run
-    from robot_rlaas.tracking import tracked
+    from robot_rlaas.jobs.progress import watching
+    from robot_rlaas.jobs.run import ON_ARM, Options, run
+    from robot_rlaas.jobs.tracking import tracked
 
     recipe, cell = chosen_recipe(options), load_cell(options.cell)
     out = options.out or Path("runs") / cell.name
@@ -286,7 +286,3 @@ def _run(options: argparse.Namespace) -> int:
     with watching() as watch, tracked(o.track, cell, recipe, o.seed, o.device, str(out), watch) as record:
         passed = run(settings, watch, watch.begin, record)
     return DONE if passed else REQUIREMENT_FAILS
-
-
-if __name__ == "__main__":
-    sys.exit(main())

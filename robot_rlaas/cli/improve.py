@@ -2,7 +2,7 @@
 
 import argparse
 
-from robot_rlaas.options import add_cell, add_command, add_path, add_seed, count, run_stage, share
+from robot_rlaas.cli.options import add_cell, add_command, add_path, add_seed, count, run_stage, share
 
 
 def improve_command(commands) -> None:
@@ -28,7 +28,7 @@ def _improve(options: argparse.Namespace) -> int:
     o = options
 
     def work(_, watch):
-        from robot_rlaas.improvement import Options, improve
+        from robot_rlaas.jobs.improvement import Options, improve
         from robot_rlaas.learn.recipe import load_recipe
 
         recipe = load_recipe(o.recipe)

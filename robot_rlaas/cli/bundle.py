@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robot_rlaas.cell.errors import InputError
-from robot_rlaas.options import DONE, add_command, add_group, add_path, run_stage
+from robot_rlaas.cli.options import DONE, add_command, add_group, add_path, run_stage
 
 if TYPE_CHECKING:
     from robot_rlaas.bundle import Bundle, Trust
@@ -133,7 +133,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from robot_rlaas.bundle import load_bundle
-    from robot_rlaas.pipeline import parity_words
+    from robot_rlaas.jobs.pipeline import parity_words
 
     bundle = load_bundle(options.bundle)
     print(f"{bundle.manifest['name']}  for cell {bundle.cell.name} ({bundle.cell.hash[:12]})")
