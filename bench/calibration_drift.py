@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.measurements import CELL, Figure, at_most
-from robot_rlaas.calibrate.drift.drift import REFERENCE_CYCLES, Drift, Watch, begin, cycles_to_notice, step, update
+from robot_rlaas.calibrate.drift.cusum import cycles_to_notice, step, update
 from robot_rlaas.calibrate.drift.production import Score, Scorer, cut
+from robot_rlaas.calibrate.drift.watch import REFERENCE_CYCLES, Drift, Watch, begin
 from robot_rlaas.calibrate.log import JointLog
 from robot_rlaas.calibrate.servo.arm import Arm
 from robot_rlaas.calibrate.servo.excite import excitation

@@ -9,8 +9,9 @@ from typing import Any
 
 from bench.measurements import CELL, Figure, at_most
 from robot_rlaas.data.lerobot import warm_up
+from robot_rlaas.jobs.growing import Settings
 from robot_rlaas.jobs.pipeline import Cell
-from robot_rlaas.jobs.recording import Settings, recorder_of, simulation
+from robot_rlaas.jobs.recording import recorder_of, simulation
 from robot_rlaas.teleop.page import Page
 from robot_rlaas.teleop.recorder import Recorder, Wish
 from robot_rlaas.teleop.session import Phase

@@ -100,7 +100,8 @@ def _record(options: argparse.Namespace) -> int:
     o, line = options, line_of(options)
 
     def work(_, watch):
-        from robot_rlaas.jobs.recording import Settings, record
+        from robot_rlaas.jobs.growing import Settings
+        from robot_rlaas.jobs.recording import record
 
         hands = (o.device, tuple(o.device_option), o.twist, o.domain_id, o.arm, o.plant, tuple(o.starts), line)
         return record(o.cell, Settings(o.episodes, o.operator, o.seed, o.policy, o.port, *hands), o.out, watch)

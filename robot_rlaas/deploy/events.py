@@ -12,7 +12,8 @@ class Event(NamedTuple):
     """One intervention.
 
     Attributes:
-        what: "refused", "limited", "blocked", "slowed", "braked", "held", "stopped", "resumed" or "reset".
+        what: "refused", "limited", "blocked", "slowed", "braked", "held", "stopped", "eased", "resumed" or
+            "reset".
         cause: a short name for why, the same in every language and log.
         joint: its name; empty where no single joint is meant.
         value, limit: how much there was and how much is allowed; nan where nothing was measured.

@@ -77,17 +77,23 @@ class Senses:
         torque_Nm: (k,) joint torques that are too much; None where the arm does not tell them.
         quiet_s: a sensor silent for so long is too late to go on.
         feels: it measures a wrench at its wrist; else nobody waits for one.
+
+    Attributes:
+        measured: (k,) the joint angles heard last, rad.
+        felt: (6,) the wrench heard last, against its zero, N and N m.
+        torque_share: (k,) the torques heard last as shares of their limits, without sign; zeros where there are none.
+        peak_force_N: the largest force so far.
     """
 
     def __init__(
         self, joints: tuple[str, ...], force_N: float, torque_Nm: np.ndarray | None, quiet_s: float, feels: bool = True
     ) -> None:
-        self.measured = np.zeros(len(joints))
+        self.measured, self.felt, self.torque_share = np.zeros(len(joints)), np.zeros(6), np.zeros(len(joints))
         self.peak_force_N = 0.0
         self._joints, self._force_N, self._torque_Nm, self._quiet_s = joints, force_N, torque_Nm, quiet_s
         self.states, self.wrench = Source("joint_states"), Source("wrench")
         self._sources = (self.states, self.wrench) if feels else (self.states,)
-        self._zero_N, self._zero_count = np.zeros(3), 0
+        self._zero, self._zero_count = np.zeros(6), 0
         self._force, self._torque = 0.0, np.zeros(len(joints))  # the worst since the last look
         self._path: deque[tuple[float, np.ndarray]] = deque(maxlen=500)
         self._track: deque[tuple[float, np.ndarray]] = deque(maxlen=300)
@@ -117,20 +123,23 @@ class Senses:
             self._track.clear()  # what it did meanwhile nobody knows
         self._track.append((now_s, self.measured))
         if self._torque_Nm is not None and len(torque_Nm) == len(names):
-            self._torque = np.maximum(self._torque, np.abs([torque_Nm[i] for i in order]))
+            torque = np.abs([torque_Nm[i] for i in order])
+            self._torque, self.torque_share = np.maximum(self._torque, torque), torque / self._torque_Nm
 
     def feel(
         self, wrench: Sequence[float], now_s: float, zeroing: bool, age_s: float = 0.0, sent_ns: int | None = None
     ) -> None:
         """Take in a wrist force, and torque, (3,) or (6,). While `zeroing`, the mean of what it reads is its zero."""
-        force = np.asarray(wrench[:3], dtype=float)
+        felt = np.zeros(6)
+        felt[: len(wrench)] = wrench
         if not self.wrench.take(wrench, now_s, age_s, sent_ns):
             self._force = np.nan if not np.isfinite(wrench).all() else self._force
         elif zeroing:
             self._zero_count += 1
-            self._zero_N += (force - self._zero_N) / self._zero_count
+            self._zero += (felt - self._zero) / self._zero_count
         else:
-            size = self._felt_N = float(np.linalg.norm(force - self._zero_N))
+            self.felt = felt - self._zero
+            size = self._felt_N = float(np.linalg.norm(self.felt[:3]))
             self.peak_force_N, self._force = max(self.peak_force_N, size), max(self._force, size)
 
     def sent(self, now_s: float, setpoint: np.ndarray) -> None:
@@ -154,9 +163,22 @@ class Senses:
 
     def trouble(self, now_s: float) -> Trouble | None:
         """What is wrong now: the first that is found, the gravest first."""
-        found = self._too_much() or self._frozen(now_s) or self._strayed(now_s) or self._quiet(now_s)
+        found = self._too_much() or self.unsound(now_s)
         self._look()
         return found
+
+    def unsound(self, now_s: float) -> Trouble | None:
+        """Why what the sensors say is not where the arm is, or not where it was sent."""
+        return self._frozen(now_s) or self._strayed(now_s) or self._quiet(now_s)
+
+    def news_since(self, time_s: float) -> bool:
+        """Every sensor has said something new since then: none repeats what it said before."""
+        return all(source.changed_s >= time_s for source in self._sources)
+
+    @property
+    def force_share(self) -> float:
+        """The force heard last as a share of what is too much."""
+        return self._felt_N / self._force_N
 
     def _look(self) -> None:
         self._force, self._torque = 0.0, np.zeros(len(self._joints))

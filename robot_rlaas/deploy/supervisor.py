@@ -22,6 +22,7 @@ from robot_rlaas.control.safety import Envelope
 from robot_rlaas.deploy.arm import UNKNOWN, Arm
 from robot_rlaas.deploy.arrivals import Arrival, refusal
 from robot_rlaas.deploy.counts import Counts
+from robot_rlaas.deploy.easing import SETTLED_S, Easing
 from robot_rlaas.deploy.events import Event, Journal
 from robot_rlaas.deploy.limited import Limiter
 from robot_rlaas.deploy.outside import Outside
@@ -34,8 +35,7 @@ DEADMAN_PERIODS, DEADMAN_S = 3, 0.1  # so many, and no sooner than that
 MARGIN_S = (0.005, 0.020)  # how early before its period a target should arrive
 NONSENSE = ("not_finite", "shape", "names", "future", "stale", "jump")  # whoever sends that is not waited for
 SHIFT_SHARE = 0.15  # of the acceleration limit is left over where a period becomes longer by a tick
-FOREIGN_RAD = 0.05  # further than this from the last target, somebody else has moved the arm,
-SETTLED_S = 0.5  # if it has stood for so long: until then the arm may lag behind
+FOREIGN_RAD = 0.05  # further than this from the last target, at rest, somebody else has moved the arm
 
 
 class Supervisor:
@@ -71,6 +71,7 @@ class Supervisor:
         self._outside = Outside(domain, *following) if domain else None
         self._limiter = Limiter(chain, envelope, period_s, arm.capsules, self.counts, self.journal)
         self._player = Player(envelope.acceleration_rad_s2, arm.jerk_rad_s3, tick_s)
+        self._easing = Easing(chain, envelope.acceleration_rad_s2, period_s, tick_s, self._senses, self.journal)
         self._pending: np.ndarray | None = None
         self._pending_s, self._sent_ns = 0.0, 0
         self._ticks = max(1, round(period_s / tick_s))
@@ -192,12 +193,13 @@ class Supervisor:
 
     def fault(self, cause: str, text: str, now_s: float) -> None:
         """Latch a stop for what somebody else found."""
-        if self._stops.update(Trouble(cause, text), now_s):
-            self.halt()
+        self._stops.update(Trouble(cause, text), now_s)
+        self.halt()
 
     def halt(self) -> None:
         """Brake, and forget the stream: within a moment the arm is at rest."""
         self._player.brake()
+        self._easing.end("the arm has to stand")
         self._end_stream()
 
     def tick(self, now_s: float) -> np.ndarray | None:
@@ -211,6 +213,7 @@ class Supervisor:
         active = self._streaming or not self.at_rest or self._stops.standing
         if self._stops.update(self._trouble(now_s) if active else None, now_s):
             self.halt()
+        self._ease(now_s)
         position = self._next_setpoint(now_s)
         if position is not None:
             self._senses.sent(now_s, position)
@@ -221,6 +224,14 @@ class Supervisor:
         if self.latched == "not_following":
             self._player.stand(self._senses.measured)  # it may be anywhere
         return self._stops.reset(now_s)
+
+    def _ease(self, now_s: float) -> None:
+        """See that the arm presses no more after a stop for that."""
+        if self._player.targets is None:
+            return
+        rested_s = now_s - self._moved_s
+        if self._easing.look(self.latched, self._player.targets[2], rested_s, self.ready(now_s), now_s):
+            self.halt()
 
     def _trouble(self, now_s: float) -> Trouble | None:
         return self._senses.trouble(now_s) or (self._outside.trouble(now_s) if self._outside else None)
@@ -252,8 +263,9 @@ class Supervisor:
         if self._player.targets is None or self.latched == "not_following":
             return None
         if not self._player.braking and not self._player.ticks_left:
-            if not self._streaming and self.at_rest and not self._due(now_s):
-                return None if self._foreign(now_s) else self._player.rest(now_s)
+            if not (self._streaming or self._easing.going or self._due(now_s)) and self.at_rest:
+                elsewhere = self._foreign(now_s) and not self._easing.waiting
+                return None if elsewhere else self._player.rest(now_s)
             self._next_period(now_s)
         return self._player.play(now_s)
 
@@ -266,6 +278,7 @@ class Supervisor:
         if self.at_rest:
             return
         self._player.brake()
+        self._easing.end("the supervisor came late")
         self.counts.late_stops += 1
         text = "the supervisor came late: the machine is too busy"
         self.journal.note(Event("braked", "late", text, "", gap_s, LATE_TICKS * self.tick_s, "s"), now_s)
@@ -292,7 +305,10 @@ class Supervisor:
         assert player.targets is not None
         last, step = player.targets[2], player.targets[2] - player.targets[1]
         if wanted is None:
-            return self._limiter.rest(last, step)
+            eased = self._easing.target(last)
+            if eased is None:
+                return self._limiter.rest(last, step)
+            return self._limiter.safe(last, step, eased, True, now_s)[0]
         if self._outside is not None:
             slower = self._outside.slower(last, wanted, now_s)
             wanted, player.behind = slower, player.behind or slower is not wanted

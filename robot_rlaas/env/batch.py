@@ -23,6 +23,9 @@ from robot_rlaas.sim.seeing import SeeingBackend
 from robot_rlaas.sim.variation import NOTHING, Beyond, draw
 
 
+AHEAD = 64  # episodes, at most, whose starts are made ready together
+
+
 class Outcome(NamedTuple):
     """How one episode ended.
 
@@ -114,6 +117,8 @@ class BatchEnv:
         self._gauges = Gauges(cell, workcell.chain, workcell.envelope, n)
         self.seeds, self._beyond, self._next, self._restart = seeds, beyond, first_episode, restart
         self._order = order or (lambda numbers: numbers)
+        self._ready: BatchEnv | None = None
+        self._unused = 0
         self.simulated_s = 0.0
         self._home = Standing.at(workcell.chain, np.deg2rad([cell.robot.home_deg]))
         self.episode = np.zeros(n, dtype=np.int64)
@@ -160,7 +165,7 @@ class BatchEnv:
                 self._begin(due, numbers=episode[due])
             if period < longest:
                 self.step(np.where(at[:, None] >= 0, taken[rows, np.maximum(at, 0)], taken.dtype.type(0)))
-        self._next, self.simulated_s = coming, simulated_s
+        self._next, self._unused, self.simulated_s = coming, 0, simulated_s
         return self.observation
 
     def step(self, action: np.ndarray) -> Step:
@@ -187,7 +192,7 @@ class BatchEnv:
         self.observation = observation
         if self._restart and len(rows):
             self.observation = observation.copy()
-            self._begin(rows)
+            self._go_on(rows)
         return Step(self.observation, reward, terms, done, done & ~ended, observation, outcomes, rows)
 
     def tell(self, policy: Policy) -> None:
@@ -231,7 +236,7 @@ class BatchEnv:
         """Start the next episodes in these rows, or those of these `numbers`."""
         if numbers is None:
             numbers = self._order(np.arange(self._next, self._next + len(ids)))
-            self._next += len(ids)
+            self._next, self._unused = self._next + len(ids), 0
         self.episode[ids] = numbers
         fresh = draw(self.cell, self.seeds, self.episode[ids], self._beyond) if starts is None else starts
         put(self._draw, ids, fresh)
@@ -247,6 +252,41 @@ class BatchEnv:
         self._tool.lead[ids] = tool.lead
         self.observation[ids] = self.contract.pack(look.features)
         self._potential[ids] = look.potential
+
+    def _go_on(self, ids: np.ndarray) -> None:
+        """As `_begin` the next episodes in these rows, from starts that were made ready, many at a time.
+
+        Most of what a start costs does not depend on how many there are.
+        """
+        if self.nsim == 1:
+            return self._begin(ids)
+        ready = self._ready = self._ready or self._spare()
+        while len(ids):
+            if not self._unused:
+                ready.reset(self.seeds, self._next)
+                self._unused = ready.nsim
+            now, ids = ids[: self._unused], ids[self._unused :]
+            there = np.arange(len(now)) + ready.nsim - self._unused
+            for mine, theirs in zip(self._memory, ready._memory):
+                mine[now] = theirs[there]
+            self.controller.stand(self._home, now)
+            self.backend.adopt(now, ready.backend.snapshot(there, self._draw.take(now)))
+            self._next, self._unused = self._next + len(now), self._unused - len(now)
+
+    def _spare(self) -> "BatchEnv":
+        """Where starts are made ready."""
+        backend = self.backend.spare(min(self.nsim, AHEAD))
+        return BatchEnv(
+            self.cell, self.workcell, backend, self.seeds, beyond=self._beyond, restart=False, order=self._order
+        )
+
+    @property
+    def _memory(self) -> tuple[np.ndarray, ...]:
+        """(n, ...) each: all that is kept of the episodes, but for what the controller and the backend keep."""
+        counts = self.episode, self._steps, self._stage, self._stage_s, self._keep_out
+        sums = self._peak, self._peak_at_s, self._return, self._potential, self._tare, self._last_action
+        seen = self.observation, *self._tool.measured, self._tool.lead
+        return *counts, *sums, *seen, *self._draw, *self.task.memory, *self._gauges.memory
 
     def _look(self, ids: np.ndarray, physics: Physics) -> tuple[ToolState, np.ndarray, Look]:
         """The tool as measured, whether it is in a keep-out box, and what the task makes of it; one row per id."""

@@ -31,7 +31,13 @@ class Reading(NamedTuple):
 
 
 class Gauge(Protocol):
-    """One figure, of `count` episodes."""
+    """One figure, of `count` episodes.
+
+    Attributes:
+        memory: (count, ...) each: all that is kept of them.
+    """
+
+    memory: tuple[Array, ...]
 
     def begin(self, ids: Array, now: Reading) -> None:
         """Episodes start in the rows `ids`; `now` has one row per id."""
@@ -53,6 +59,11 @@ class Gauges:
         self.limits = further_limits(cell)
         self.figures = {limit.figure: np.zeros(count) for limit in self.limits}
         self._gauges = {name: GAUGES[name](cell, chain, envelope, count) for name in self.figures}
+
+    @property
+    def memory(self) -> tuple[Array, ...]:
+        """(count, ...) each: all that is kept of the episodes."""
+        return *self.figures.values(), *(kept for gauge in self._gauges.values() for kept in gauge.memory)
 
     def begin(self, ids: Array, now: Reading) -> None:
         """Episodes start in the rows `ids`, which are as `now` says, one row per id."""
@@ -88,6 +99,7 @@ class _Pressing:
         long = cell.requirements.sustained_force
         assert long is not None
         self._force_N, self._period_s, self._for_s = long.force_N, cell.period_s, np.zeros(count)
+        self.memory = (self._for_s,)
 
     def begin(self, ids: Array, now: Reading) -> None:
         """See `Gauge.begin`."""
@@ -107,6 +119,7 @@ class _Impulse:
         hit = cell.requirements.contact_impulse_Ns
         assert hit is not None
         self._above_N, self._period_s, self._so_far = hit.above_N, cell.period_s, np.zeros(count)
+        self.memory = (self._so_far,)
 
     def begin(self, ids: Array, now: Reading) -> None:
         """See `Gauge.begin`."""
@@ -128,6 +141,7 @@ class _ZoneSpeed:
 
     def __init__(self, cell: CellSpec, chain: SerialChain, envelope: Envelope, count: int) -> None:
         self._envelope, self._period_s, self._before = envelope, cell.period_s, np.zeros((count, 8, 3))
+        self.memory = (self._before,)
 
     def begin(self, ids: Array, now: Reading) -> None:
         """See `Gauge.begin`."""
@@ -149,6 +163,7 @@ class _IntoMargin:
         assert room is not None
         self._margin_deg = room.margin_deg
         self._lower, self._upper = joint_range(chain, load_hardware(cell.robot.hardware).position_limit_rad)
+        self.memory = ()
 
     def begin(self, ids: Array, now: Reading) -> None:
         """See `Gauge.begin`."""
@@ -163,7 +178,7 @@ class _Touch:
     """The force on what must never be touched, N."""
 
     def __init__(self, cell: CellSpec, chain: SerialChain, envelope: Envelope, count: int) -> None:
-        """It keeps nothing."""
+        self.memory = ()
 
     def begin(self, ids: Array, now: Reading) -> None:
         """See `Gauge.begin`."""

@@ -69,6 +69,7 @@ class Task(Protocol):
         frame: the frame that actions are given in, as observed, one row per episode.
         upright: whether the tool always points straight down.
         machines: (count, moving fixtures) where vises and doors are to go now, from 0, closed, to 1, open.
+        memory: (count, ...) each: all that is kept of the episodes.
     """
 
     contract: Contract
@@ -76,6 +77,11 @@ class Task(Protocol):
     frame: Pose
     upright: bool
     machines: Array
+
+    @property
+    def memory(self) -> tuple[Array, ...]:
+        """Written to in place, it is another past."""
+        ...
 
     def begin(self, ids: Array, draw: "Draw") -> None:
         """New episodes start in the rows `ids`, with these draws, one row per id."""

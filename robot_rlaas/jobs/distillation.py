@@ -145,8 +145,9 @@ def _write(made: "Distilled", description: dict[str, Any], cell: CellSpec, seed:
     with staged_dir(out) as part:
         part.mkdir()
         (part / "policy.onnx").write_bytes(export_student(made.student))
-        acts: dict[str, Any] = {"observation": compared.observation, "action": actions_of(made.student, compared)}
-        np.savez_compressed(part / PARITY, **acts, **compared.pictures)
+        acts = actions_of(made.student, compared)
+        arrays: dict[str, Any] = {"observation": compared.observation, "action": acts, **compared.pictures}
+        np.savez_compressed(part / PARITY, **arrays)
         check_parity(part / PARITY, OnnxPolicy(part / "policy.onnx", cameras=cell.cameras))
         write_json(part / "policy.json", description)
 

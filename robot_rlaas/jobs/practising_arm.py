@@ -5,10 +5,9 @@ the arm itself measures: a virtual arm's own score is not looked at.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from subprocess import Popen
 from typing import NamedTuple
@@ -23,9 +22,9 @@ from robot_rlaas.deploy import names
 from robot_rlaas.deploy.demonstration import OnArm
 from robot_rlaas.deploy.run import DeploymentError, look_after, require_ros, started
 from robot_rlaas.deploy.station import Process
+from robot_rlaas.jobs.growing import SPEED, come_first
 from robot_rlaas.jobs.pipeline import Cell, Result, Watch
 from robot_rlaas.jobs.practising import RECENT, Options, checked, words
-from robot_rlaas.jobs.recording import PRIORITY, SPEED
 from robot_rlaas.jobs.recording_arm import Watched, may_be_demonstrated, place_at
 from robot_rlaas.learn.explore import Explorer
 from robot_rlaas.teleop.pilot import Pilot
@@ -64,8 +63,7 @@ def practise_on_arm(options: Options, at: AtArm, watch: Watch) -> Result:
     require_ros()
     may_be_demonstrated(cell.spec)
     checked(o, cell.spec)
-    with suppress(PermissionError):
-        os.nice(PRIORITY)
+    come_first()
     with learning(o, at, watch) as learner, ExitStack() as stack:
         done = len(list(kept(o.attempts)))
         how = {"plant": at.plant, "seed": o.seed + done, "domain_id": at.domain_id}

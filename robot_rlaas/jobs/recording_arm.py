@@ -15,9 +15,9 @@ from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.deploy.demonstration import OnArm
 from robot_rlaas.deploy.plan import Station
 from robot_rlaas.deploy.run import require_ros
+from robot_rlaas.jobs.growing import Growing, Settings, made_by, recorder_at
 from robot_rlaas.jobs.pipeline import Cell, Watch
 from robot_rlaas.jobs.policies import EXPERT
-from robot_rlaas.jobs.recording import Growing, Settings, made_by, recorder_at
 from robot_rlaas.sim.capsules import capsules_of
 from robot_rlaas.sim.measured import Measured
 from robot_rlaas.teleop.recorder import Recorder

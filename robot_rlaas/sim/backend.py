@@ -59,6 +59,22 @@ class Posed(Protocol):
         ...
 
 
+class Snapshot(NamedTuple):
+    """Simulations as they stand, for another backend of the same cell. One row per simulation.
+
+    Attributes:
+        state: (m, size) MuJoCo's state, as an integrator needs it.
+        fields: (m, ...) what a draw writes of the model, by name.
+        told: (m, drives) where the drives have been told to be.
+        start: what was drawn for them.
+    """
+
+    state: np.ndarray
+    fields: dict[str, np.ndarray]
+    told: np.ndarray
+    start: Draw
+
+
 class Backend(Protocol):
     """n simulations of one cell."""
 
@@ -73,6 +89,14 @@ class Backend(Protocol):
         """
         ...
 
+    def spare(self, count: int) -> "Spare":
+        """`count` more simulations of the cell, in which starts are made ready that `adopt` takes over."""
+        ...
+
+    def adopt(self, ids: np.ndarray, snapshot: Snapshot) -> None:
+        """Put the simulations `ids` (sorted, unique) where others stood, bit for bit; one row per id."""
+        ...
+
     def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
         """Advance all by one control period.
 
@@ -85,4 +109,12 @@ class Backend(Protocol):
 
     def poses(self) -> Poses:
         """Where everything stands now."""
+        ...
+
+
+class Spare(Backend, Protocol):
+    """Simulations that can be copied."""
+
+    def snapshot(self, ids: np.ndarray, start: Draw) -> Snapshot:
+        """The simulations `ids`, which were reset with these draws, one row per id."""
         ...

@@ -2,10 +2,10 @@
 
 import mujoco
 import numpy as np
-from mujoco.batch import Batch
+from mujoco.batch import MODEL_FIELDS, Batch
 
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.backend import Physics, Poses
+from robot_rlaas.sim.backend import Physics, Poses, Snapshot
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.driving import Drives
 from robot_rlaas.sim.model import Workcell
@@ -27,7 +27,7 @@ class CpuBackend:
 
     def __init__(self, workcell: Workcell, cell: CellSpec, nsim: int, nthread: int = 0) -> None:
         model = workcell.model
-        self.nsim = nsim
+        self.nsim, self._workcell, self._cell = nsim, workcell, cell
         self.substeps = round(cell.period_s / model.opt.timestep)
         self._nominal = _Nominal(workcell)
         self._batch = Batch(model, nsim, nthread)
@@ -52,11 +52,17 @@ class CpuBackend:
         self._free = free[:, None] + np.arange(7)
         self._qvel = bind("qvel")
         self._loose = model.jnt_dofadr[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE][:, None] + np.arange(6)
+        self._drawn = {name: expand(name) for name in MODEL_FIELDS if self._batch.expanded(name) is not None}
 
     @property
     def batch(self) -> Batch:
         """The underlying batch."""
         return self._batch
+
+    @property
+    def drawn(self) -> dict[str, np.ndarray]:
+        """(nsim, ...) the fields of the model that a draw writes, by name."""
+        return self._drawn
 
     def reset(self, ids: np.ndarray, start: Draw, q_rad: np.ndarray) -> Physics:
         """See `Backend.reset`."""
@@ -77,6 +83,23 @@ class CpuBackend:
         self._batch.set_const(ids)
         self._batch.forward(ids)
         return self.physics(self._sensordata[ids][:, None], self._qpos[ids])
+
+    def spare(self, count: int) -> "CpuBackend":
+        """See `Backend.spare`."""
+        return CpuBackend(self._workcell, self._cell, count, self._batch.nthread)
+
+    def snapshot(self, ids: np.ndarray, start: Draw) -> Snapshot:
+        """See `Spare.snapshot`."""
+        fields = {name: values[ids] for name, values in self._drawn.items()}
+        return Snapshot(self._batch.state[ids], fields, self._drives.told[ids], start)
+
+    def adopt(self, ids: np.ndarray, snapshot: Snapshot) -> None:
+        """See `Backend.adopt`."""
+        self._batch.state[ids] = snapshot.state
+        for name, values in snapshot.fields.items():
+            self._drawn[name][ids] = values
+        self._drives.told[ids] = snapshot.told
+        self._batch.set_const(ids)
 
     def lay(self, ids: np.ndarray, start: Draw) -> None:
         """Put parts and fixtures where these draws say; the arm and all drives go on as they are."""

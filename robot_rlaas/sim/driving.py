@@ -28,6 +28,7 @@ class Drives:
 
     Attributes:
         count: how many each simulation has.
+        told: (n, count) the controls at the end of the last period.
     """
 
     def __init__(self, cell: CellSpec, model: mujoco.MjModel, batch: Batch, arm_joints: int) -> None:
@@ -35,23 +36,23 @@ class Drives:
         self._closed, open_ = model.actuator_ctrlrange[arm_joints:].T.copy()
         self._travel = open_ - self._closed
         self._step = self._travel * model.opt.timestep / _times_s(cell, self.count)
-        self._told = np.tile(self._closed, (batch.nsim, 1))
+        self.told = np.tile(self._closed, (batch.nsim, 1))
         self._joints = _joints(model, arm_joints)
         self._gap_m = _gaps(model, self._joints) if self.count else np.zeros(APERTURES)
 
     def reset(self, ids: np.ndarray, opening: np.ndarray) -> np.ndarray:
         """Stand at these openings (m, count), each from 0, closed, to 1, open -> their actuators' controls."""
         position, joints = self._closed + opening * self._travel, self._joints
-        self._told[ids] = position
+        self.told[ids] = position
         self._qpos[ids[:, None], joints.adr] = position[:, joints.drive] * joints.share
         return position
 
     def ramp(self, opening: np.ndarray, steps: int) -> np.ndarray:
         """The controls (n, steps, count) of the coming time steps on the way to these openings (n, count)."""
-        way = self._closed + np.clip(opening, 0.0, 1.0) * self._travel - self._told
+        way = self._closed + np.clip(opening, 0.0, 1.0) * self._travel - self.told
         most = np.arange(1, steps + 1)[:, None] * self._step
-        told = self._told[:, None] + np.clip(way[:, None], -most, most)
-        self._told = told[:, -1].copy()
+        told = self.told[:, None] + np.clip(way[:, None], -most, most)
+        self.told = told[:, -1].copy()
         return told
 
     def openings(self, position: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.backend import Backend, Physics, Poses
+from robot_rlaas.sim.backend import Backend, Physics, Poses, Snapshot, Spare
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.looks import looks_of
 from robot_rlaas.sim.painting import Painter
@@ -44,6 +44,20 @@ class SeeingBackend:
     def reset(self, ids: np.ndarray, start: Draw, q_rad: np.ndarray) -> Physics:
         """See `Backend.reset`."""
         physics = self.inner.reset(ids, start, q_rad)
+        self._look_first(ids, start)
+        return physics
+
+    def spare(self, count: int) -> Spare:
+        """See `Backend.spare`: nobody looks at what is only made ready."""
+        return self.inner.spare(count)
+
+    def adopt(self, ids: np.ndarray, snapshot: Snapshot) -> None:
+        """See `Backend.adopt`."""
+        self.inner.adopt(ids, snapshot)
+        self._look_first(ids, snapshot.start)
+
+    def _look_first(self, ids: np.ndarray, start: Draw) -> None:
+        """Take the pictures that are there at the start of these simulations."""
         self._steps[ids] = 0
         self.painter.begin(ids, looks_of(self._cell, start.looks))
         first, pictures = self.painter.paint(self.inner.poses(), dict.fromkeys(self._rolls, ids)), {}
@@ -52,7 +66,6 @@ class SeeingBackend:
             pictures[name] = self.pictures[name].copy()
             pictures[name][ids] = first[name]
         self.pictures = pictures
-        return physics
 
     def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
         """See `Backend.step`."""

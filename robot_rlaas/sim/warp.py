@@ -22,7 +22,7 @@ from mujoco.batch import MODEL_FIELDS
 
 from robot_rlaas.cell.errors import InputError, StageError
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.backend import Physics, Poses
+from robot_rlaas.sim.backend import Physics, Poses, Snapshot, Spare
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
@@ -79,7 +79,7 @@ class WarpBackend:
         self.nsim, self.inexact, self._device = nsim, 0, _device(device)
         self._cell_name, self._host = cell.name, CpuBackend(workcell, cell, nsim)
         self.substeps = self._host.substeps
-        drawn = {name for name in MODEL_FIELDS if self._host.batch.expanded(name) is not None}
+        drawn = set(self._host.drawn)
         self._per_simulation = sorted(drawn | set(DERIVED))
         self._refuse(drawn - _readable())
         mj = workcell.model
@@ -101,7 +101,22 @@ class WarpBackend:
 
     def reset(self, ids: np.ndarray, start: Draw, q_rad: np.ndarray) -> Physics:
         """See `Backend.reset`."""
-        physics, batch = self._host.reset(ids, start, q_rad), self._host.batch
+        physics = self._host.reset(ids, start, q_rad)
+        self._upload(ids)
+        return physics
+
+    def spare(self, count: int) -> Spare:
+        """See `Backend.spare`."""
+        return self._host.spare(count)
+
+    def adopt(self, ids: np.ndarray, snapshot: Snapshot) -> None:
+        """See `Backend.adopt`."""
+        self._host.adopt(ids, snapshot)
+        self._upload(ids)
+
+    def _upload(self, ids: np.ndarray) -> None:
+        """What the host has of these simulations, to the device."""
+        batch = self._host.batch
         known = {*self._per_simulation, *PICTURES, *SHORTCUTS}
         self._refuse({name for name in MODEL_FIELDS if batch.expanded(name) is not None} - known)
         with wp.ScopedDevice(self._device):
@@ -110,7 +125,6 @@ class WarpBackend:
                 values = batch.bind(name) if name in STATE else batch.expanded(name)
                 if values is not None and values.size:
                     wp.copy(rows[chosen], wp.array(values[ids].reshape(len(ids), -1), dtype=float))
-        return physics
 
     def poses(self) -> Poses:
         """See `Backend.poses`."""

@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 from hidden_plant import Motion, cut_off, follow, known, write_mcap
 
-from robot_rlaas.calibrate.drift.drift import (
-    CLIP,
-    REFERENCE_CYCLES,
-    begin,
-    cycles_to_notice,
-    drift,
-    explain,
-    load,
-    update,
-)
+from robot_rlaas.calibrate.drift.cusum import CLIP, cycles_to_notice, explain, update
+from robot_rlaas.calibrate.drift.drift import drift
 from robot_rlaas.calibrate.drift.production import Score, Scorer, cut, read_cycles
+from robot_rlaas.calibrate.drift.watch import REFERENCE_CYCLES, begin, load
 from robot_rlaas.calibrate.log import JointLog
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.control.kinematics import Pose, solve, tool_pose
@@ -137,7 +130,7 @@ def test_picture_names_the_alarm(watched):
 
 
 def test_arm_that_is_not_the_calibrated_one(monkeypatch, cell, workcell, worn, days):
-    monkeypatch.setattr("robot_rlaas.calibrate.drift.drift.REFERENCE_CYCLES", 2 * PER_FILE)
+    monkeypatch.setattr("robot_rlaas.calibrate.drift.watch.REFERENCE_CYCLES", 2 * PER_FILE)
     said = []
     drift(cell, workcell, known(workcell, worn), days[0][:2], None, said.append)
     told = next(line for line in said if "reference" in line)

@@ -19,7 +19,8 @@ RECORDS = """
 import sys, time, warnings
 from pathlib import Path
 from robot_rlaas.jobs.pipeline import Cell
-from robot_rlaas.jobs.recording import Settings, recorder_of
+from robot_rlaas.jobs.growing import Settings
+from robot_rlaas.jobs.recording import recorder_of
 from robot_rlaas.data.lerobot import warm_up
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.teleop.recorder import Wish

@@ -22,8 +22,8 @@ from robot_rlaas.data.lerobot import read_dataset, warm_up
 from robot_rlaas.data.lineage import read_lineage
 from robot_rlaas.deploy import names
 from robot_rlaas.env.tasks import contract_of
+from robot_rlaas.jobs.growing import Settings
 from robot_rlaas.jobs.pipeline import Cell
-from robot_rlaas.jobs.recording import Settings
 from robot_rlaas.jobs.recording_arm import at_arm
 from robot_rlaas.sim.model import build
 from robot_rlaas.teleop.recorder import Recorder, Wish, run

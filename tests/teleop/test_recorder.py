@@ -15,8 +15,9 @@ from robot_rlaas.data.lerobot import read_dataset
 from robot_rlaas.data.lineage import Made, read_lineage
 from robot_rlaas.env.batch import Outcome
 from robot_rlaas.env.tasks import contract_of
+from robot_rlaas.jobs.growing import Growing, Settings
 from robot_rlaas.jobs.pipeline import Cell
-from robot_rlaas.jobs.recording import Growing, Settings, recorder_of, simulation
+from robot_rlaas.jobs.recording import recorder_of, simulation
 from robot_rlaas.sim.cpu import CpuBackend
 from robot_rlaas.sim.model import build
 from robot_rlaas.teleop.recorder import Recorder, Wish, verdict

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robot_rlaas.calibrate.drift.production import Suspect
+from robot_rlaas.calibrate.drift.watch import Watch
 from robot_rlaas.calibrate.servo.plot import FAINT, MEASURED, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from robot_rlaas.calibrate.drift.drift import Watch
-    from robot_rlaas.calibrate.drift.production import Suspect
 
 TITLES = {
     "command_delay_s": "delay",
@@ -26,7 +25,7 @@ JOINTS = ("#1f6fb2", "#d9822b", "#3f8f5b", "#8d5fb0", "#7a5c42", "#3aa6a6")
 COLUMNS = 3
 
 
-def draw(watch: "Watch", suspects: tuple["Suspect", ...]) -> bytes:
+def draw(watch: Watch, suspects: tuple[Suspect, ...]) -> bytes:
     """The picture as SVG, for a watch whose reference is complete and that has scored a cycle since."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -63,7 +62,7 @@ def draw(watch: "Watch", suspects: tuple["Suspect", ...]) -> bytes:
     return content.getvalue()
 
 
-def _frame(ax: "Axes", watch: "Watch", name: str) -> None:
+def _frame(ax: "Axes", watch: Watch, name: str) -> None:
     """Threshold, zero, and the alarm if it is about this parameter."""
     ax.axhline(0.0, color=FAINT, lw=0.6, zorder=0)
     for side in (-1, 1):
@@ -91,7 +90,7 @@ def _label(joint: str | None) -> str:
     return joint.removesuffix("_joint").replace("_", " ") if joint else "whole arm"
 
 
-def _title(watch: "Watch") -> str:
+def _title(watch: Watch) -> str:
     found = watch.found
     if not found:
         return f"No change in {watch.cycles} cycles"

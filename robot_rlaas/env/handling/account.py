@@ -113,6 +113,12 @@ class Account:
         self._aperture_m = np.zeros(count)
         self.seen = Flat(np.zeros((count, len(task.parts), 3)), np.zeros((count, len(task.parts))))
 
+    @property
+    def memory(self) -> tuple[np.ndarray, ...]:
+        """(count, ...) all that is kept of the episodes."""
+        place = *self.seen, *self.frame, *self._doors.memory
+        return *place, self.believed, self._since, self._aperture_m
+
     def begin(self, ids: np.ndarray) -> None:
         """Episodes start in the rows `ids`."""
         for memory in (self.believed, self._since, self._aperture_m):

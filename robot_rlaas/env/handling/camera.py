@@ -16,6 +16,11 @@ class Camera:
         self._hidden_m = sight.hidden_mm / 1000
         self._noise = np.array([sight.noise_mm / 1000, sight.noise_mm / 1000, np.deg2rad(sight.noise_deg)])
 
+    @property
+    def memory(self) -> tuple[np.ndarray, ...]:
+        """(count, ...) all that is kept of the episodes."""
+        return (self._past,)
+
     def look(self, ids: np.ndarray, first: np.ndarray, now: Truth, bias: np.ndarray, noise: np.ndarray) -> Sighting:
         """Take a picture.
 

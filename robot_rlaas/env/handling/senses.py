@@ -27,6 +27,11 @@ class Doors:
         self._stays_s = np.array([f.surely_open_s for _, f in doors])
         self._was_open, self._since_s = np.ones((count, len(doors)), bool), np.full((count, len(doors)), np.inf)
 
+    @property
+    def memory(self) -> tuple[np.ndarray, ...]:
+        """(count, doors) all that is kept of the episodes."""
+        return self._was_open, self._since_s
+
     def sense(self, ids: np.ndarray, first: np.ndarray, openings: np.ndarray, period_s: float) -> np.ndarray:
         """One period on -> (m, doors, 2): whether each is open, and for how many seconds more it surely is.
 

@@ -43,6 +43,12 @@ class Handling:
         """(count,) the stage that the robot takes itself to be at."""
         return self._account.believed
 
+    @property
+    def memory(self) -> tuple[Array, ...]:
+        """See `Task.memory`."""
+        known = *self._account.memory, *self._camera.memory
+        return *known, self._stage, self._lost, self._phase, self.machines, *self._seats, self._bias, self._noise
+
     def begin(self, ids: Array, draw: Draw) -> None:
         """See `Task.begin`."""
         at = scene(self._task, draw.start)

@@ -192,6 +192,11 @@ class Insertion:
         self._hand_m, self._R_hand = np.zeros((count, 3)), np.zeros((count, 3, 3))
         self.upright, self.machines = False, np.zeros((count, 0))
 
+    @property
+    def memory(self) -> tuple[Array, ...]:
+        """See `Task.memory`."""
+        return self._touch, *self._hole, *self.frame, self._hand_m, self._R_hand
+
     def begin(self, ids: Array, draw: "Draw") -> None:
         """See `Task.begin`."""
         seen = draw.plate_xy_m + draw.bias_xy_m, draw.plate_yaw_rad + draw.bias_yaw_rad
