@@ -21,9 +21,10 @@ from robot_rlaas.cell.hardware import load_hardware
 from robot_rlaas.cell.spec import CellSpec, load_cell
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.fault_list import FAULTS
+from robot_rlaas.deploy.judged import Told, line
 from robot_rlaas.deploy.plan import Process, environment, plan
 from robot_rlaas.deploy.ros.definitions import message_class
-from robot_rlaas.deploy.ros.drill import Told, line, survive_all, tampered
+from robot_rlaas.deploy.ros.drill import survive_all, tampered
 from robot_rlaas.deploy.ros.panel import Panel, on_domain
 from robot_rlaas.deploy.ros.process import RELIABLE
 from robot_rlaas.deploy.run import deploy, started

@@ -55,7 +55,7 @@ def safety_fuzz() -> dict[str, Figure]:
 def _supervised() -> int:
     """1 where a search with the test's own actions finds what makes a supervisor's setpoints leave a limit."""
     where, search = "tests/deploy/test_safety_fuzz.py", "--hypothesis-profile=search"
-    return subprocess.run([sys.executable, "-m", "pytest", "-q", search, where]).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", "--timeout=1200", search, where]).returncode
 
 
 class Fuzzed(NamedTuple):

@@ -20,12 +20,12 @@ from robot_rlaas.cli import main
 from robot_rlaas.deploy.run import Deployment, DeploymentError
 from robot_rlaas.env.insertion import task as insertion
 from robot_rlaas.files import write_json
-from robot_rlaas.jobs import on_arm
+from robot_rlaas.jobs import qualification_arm
 from robot_rlaas.jobs.loop import Options as LoopOptions
 from robot_rlaas.jobs.loop import loop
-from robot_rlaas.jobs.on_arm import Word, ask, corrected, least_attempts, outcome_of, qualify_on_arm
 from robot_rlaas.jobs.pipeline import Result
 from robot_rlaas.jobs.policies import Loaded
+from robot_rlaas.jobs.qualification_arm import Word, ask, corrected, least_attempts, outcome_of, qualify_on_arm
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.qualify.schema import Report
 from robot_rlaas.qualify.words import FAILURE_KINDS
@@ -89,7 +89,7 @@ def real(made: Made, tmp_path: Path, monkeypatch) -> Callable[..., tuple[Result,
 
     def judged(attempts: Sequence[dict], confirm: Callable | None, blocked: int = 0) -> tuple[Result, Report, Notes]:
         watch, out = Notes(), tmp_path / "out"
-        monkeypatch.setattr(on_arm, "deploy", _deployed(attempts, blocked))
+        monkeypatch.setattr(qualification_arm, "deploy", _deployed(attempts, blocked))
         options = made.cell, made.bundle, 0, len(attempts), "real", "ur5e_worn", confirm
         result = qualify_on_arm(*options, out, watch, made.trust)
         return result, json.loads((out / "report.json").read_text()), watch
@@ -213,7 +213,7 @@ def test_the_operator_is_asked_after_each_attempt(made: Made, tmp_path: Path, mo
         when.append((number, watch.lines[-1].split(":")[0].strip(), log.is_file()))
         return True
 
-    monkeypatch.setattr(on_arm, "deploy", _deployed([INSERTED] * 3))
+    monkeypatch.setattr(qualification_arm, "deploy", _deployed([INSERTED] * 3))
     qualify_on_arm(made.cell, made.bundle, 0, 3, "real", "ur5e_worn", confirm, tmp_path / "out", watch, made.trust)
     assert when == [
         (1, "attempt 1 of 3", False), (2, "attempt 2 of 3", False), (3, "attempt 3 of 3", True)
@@ -277,7 +277,7 @@ def test_logs_outlive_attempts_that_break_off(made: Made, tmp_path: Path, monkey
         (out / "log.mcap").write_bytes(b"so far")
         raise DeploymentError("the supervisor stopped the arm")
 
-    monkeypatch.setattr(on_arm, "deploy", deploy)
+    monkeypatch.setattr(qualification_arm, "deploy", deploy)
     options = made.cell, made.bundle, 0, 2, "virtual", "ur5e_worn", None
     with pytest.raises(DeploymentError):
         qualify_on_arm(*options, tmp_path / "out", Notes(), made.trust)
@@ -292,7 +292,7 @@ def test_attempts_of_a_real_arm_are_not_overwritten(real, tmp_path: Path) -> Non
 
 
 def test_another_cell_and_another_policy_are_refused_before_anything_moves(made: Made, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(on_arm, "deploy", lambda *_, **__: pytest.fail("it moved"))
+    monkeypatch.setattr(qualification_arm, "deploy", lambda *_, **__: pytest.fail("it moved"))
     out = tmp_path / "out"
     for cell, policy, said in (
         ("peg_insertion", made.bundle, "this bundle is for a cell"),
@@ -320,7 +320,7 @@ def test_a_bundle_that_changed_meanwhile_is_not_judged(made: Made, tmp_path, mon
     def deploy(*arguments, **options) -> Deployment:
         return _deployed([INSERTED])(*arguments, **options)._replace(bundle_sha256="00")
 
-    monkeypatch.setattr(on_arm, "deploy", deploy)
+    monkeypatch.setattr(qualification_arm, "deploy", deploy)
     options = made.cell, made.bundle, 0, 1, "real", "ur5e_worn", lambda _: True
     with pytest.raises(RuntimeError, match="changed"):
         qualify_on_arm(*options, tmp_path / "out", Notes(), made.trust)
@@ -330,9 +330,11 @@ def test_a_virtual_arm_objects_to_a_policy_that_met_its_parts() -> None:
     seeds, told = Seeds(5, Space.DEPLOY), {"seed": 5, "space": "DEPLOY", "key": []}
     sequences = ([{**told, "space": "TRAIN"}], [{**told, "space": "TRAIN"}, told])
     honest, met = (Loaded(None, "p", "ab" * 32, "bundle", {"sequences": s}) for s in sequences)  # type: ignore
-    assert on_arm._of_virtual(honest, seeds).proved
-    assert any("TRAIN of seed 5" in s for s in on_arm._of_virtual(honest, seeds).statements)
-    assert on_arm._of_virtual(met, seeds).objections == ("the policy says that it learned from these very episodes",)
+    assert qualification_arm._of_virtual(honest, seeds).proved
+    assert any("TRAIN of seed 5" in s for s in qualification_arm._of_virtual(honest, seeds).statements)
+    assert qualification_arm._of_virtual(met, seeds).objections == (
+        "the policy says that it learned from these very episodes",
+    )
 
 
 @pytest.mark.parametrize("flag", ["--reproduce", "--held-out", "--sensitivity", "--budget"])

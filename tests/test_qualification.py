@@ -78,6 +78,25 @@ def test_a_report_can_be_reproduced(tmp_path: Path, monkeypatch) -> None:
     assert any("mujoco 0.0.1 ->" in line for line in watch.lines)
 
 
+def test_a_report_says_which_simulator_judged(tmp_path: Path, judged) -> None:
+    """MuJoCo Warp comes to the same verdicts, and reproduction asks the same simulator again."""
+    out, watch, plan = tmp_path / "warp", Notes(), Plan(4, sequential=False, held_out=0, sensitivity=0)
+    qualify("peg_insertion", "expert", 0, plan, out, watch, "warp:cpu")
+    report, of_cpu = (json.loads((path / "report.json").read_text()) for path in (out, judged[0]))
+    assert (report["simulator"], of_cpu["simulator"]) == ("warp:cpu", "cpu")
+    assert report["versions"].items() > {name: report["versions"][name] for name in of_cpu["versions"]}.items()
+    assert report["per_episode"]["success"] == of_cpu["per_episode"]["success"][:4]
+    assert report["per_episode"]["peak_force_N"] != of_cpu["per_episode"]["peak_force_N"][:4]
+    assert "warp:cpu" in (out / "report.html").read_text()
+    assert reproduce("peg_insertion", "expert", out / "report.json", watch).passed
+
+
+def test_a_simulator_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="allowed are 'cpu', 'warp:cuda'"):
+        qualify("peg_insertion", "expert", 0, Plan(4), tmp_path / "out", Notes(), "gazebo")
+    assert not (tmp_path / "out").exists()
+
+
 def test_reproduction_refuses_what_it_cannot_reproduce(tmp_path: Path, judged) -> None:
     report = json.loads((judged[0] / "report.json").read_text())
     other = tmp_path / "report.json"

@@ -120,8 +120,11 @@ def _reason(problem: ErrorDetails, keys: list[str], unit: str) -> tuple[str, str
         return str(about["error"]), getattr(about["error"], "fix", "")
     if given is None:
         return "it has no value", "give it one, or leave the key out"
-    if kind.endswith("_parsing"):
-        return "must be a number", "write a bare number" + (f"; the unit stands in the key (_{unit})" if unit else "")
+    if kind.endswith("_parsing") or kind == "int_parsing_size":
+        number, how = (
+            ("a whole number", "write it in digits") if kind.startswith("int") else ("a number", "write a bare number")
+        )
+        return f"must be {number}", how + (f"; the unit stands in the key (_{unit})" if unit else "")
     if kind == "literal_error":
         return f"allowed are {about['expected']}", did_you_mean(str(given), re.findall(r"'([^']+)'", about["expected"]))
     if kind == "string_pattern_mismatch" and about["pattern"] in PATTERNS:

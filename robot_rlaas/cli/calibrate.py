@@ -26,6 +26,17 @@ def calibrate_commands(commands) -> None:
     """Add the group to the parser."""
     example = "rlaas calibrate arm peg_insertion --out runs/first/calibration"
     group = add_group(commands, "calibrate", "Find out how an arm differs from the nominal one.", example)
+    _move_commands(group)
+    _press_command(group)
+    _import_command(group)
+    _fit_command(group)
+    _predict_command(group)
+    _camera_commands(group)
+    _drift_command(group)
+    _contact_command(group)
+
+
+def _move_commands(group) -> None:
     for name, text, command, gets in (
         (
             "arm",
@@ -42,57 +53,73 @@ def calibrate_commands(commands) -> None:
         add_seed(parser)
         add_path(parser, "--out", f"where {gets} go")
 
+
+def _press_command(group) -> None:
     example = "rlaas calibrate press peg_insertion --arm real --out press"
     text = "Press the tip gently onto the plate: its height and tilt, friction, what the wrist states at rest."
-    press = add_command(group, "press", text, example, _press)
-    add_cell(press)
-    add_arm(press)
-    add_line(press)
-    add_seed(press)
-    press.add_argument("--force-N", type=float, default=8.0, metavar="N", help="felt, and then no more (default: 8)")
+    parser = add_command(group, "press", text, example, _press)
+    add_cell(parser)
+    add_arm(parser)
+    add_line(parser)
+    add_seed(parser)
+    parser.add_argument("--force-N", type=float, default=8.0, metavar="N", help="felt, and then no more (default: 8)")
     text = "searched above and below where the plate should be (default: 5)"
-    press.add_argument("--depth-mm", type=float, default=5.0, metavar="MM", help=text)
-    add_path(press, "--out", "where press.mcap and contact.yaml go")
+    parser.add_argument("--depth-mm", type=float, default=5.0, metavar="MM", help=text)
+    add_path(parser, "--out", "where press.mcap and contact.yaml go")
 
+
+def _import_command(group) -> None:
     example = "rlaas calibrate import run.csv --columns my_columns.yaml --hardware ur10e --out run.parquet"
-    bring = add_command(
+    parser = add_command(
         group, "import", "Make a motion log of a CSV, Parquet, LeRobot, MCAP or rosbag2 log.", example, _import
     )
-    bring.add_argument("log", type=Path, metavar="LOG")
-    _hardware(bring)
-    _columns(bring)
-    bring.add_argument("--episode", type=natural, default=0, help="of a LeRobot dataset (default: 0)")
-    add_path(bring, "--out", "the .parquet file to write")
+    parser.add_argument("log", type=Path, metavar="LOG")
+    _hardware(parser)
+    _columns(parser)
+    parser.add_argument("--episode", type=natural, default=0, help="of a LeRobot dataset (default: 0)")
+    add_path(parser, "--out", "the .parquet file to write")
 
+
+def _fit_command(group) -> None:
     text = "Fit logs: with --hardware, motor currents to dynamics, friction and gains; with --cell, commands to servos."
     example = "rlaas calibrate fit run.parquet --hardware ur10e --loaded carrying.parquet --load-kg 5 --out drives"
-    fit = add_command(group, "fit", text, example, _fit)
-    fit.add_argument(
+    parser = add_command(group, "fit", text, example, _fit)
+    parser.add_argument(
         "logs", nargs="+", type=Path, metavar="LOG", help="with --hardware, the end of the first one is only judged on"
     )
-    fit.add_argument("--hardware", metavar="ARM", help="a shipped hardware profile, or a path: fit motor currents")
-    fit.add_argument("--cell", metavar="CELL", help="a cell: fit what the arm did under its commands (MCAP)")
-    _columns(fit)
-    fit.add_argument("--loaded", type=Path, nargs="+", default=[], metavar="LOG", help="logs with a load on the flange")
-    fit.add_argument("--load-kg", type=float, metavar="KG", help="its mass, if known: it tells gains and masses apart")
-    fit.add_argument("--first", type=float, help="share of the first log that is fitted (default: 0.7)")
-    fit.add_argument("--heldout", type=Path, metavar="LOG", help="with --cell: the log to judge on")
-    fit.add_argument("--before", type=Path, metavar="PATH", help="the calibration to beat (default: the published arm)")
-    add_path(fit, "--out", "the directory to write")
+    parser.add_argument("--hardware", metavar="ARM", help="a shipped hardware profile, or a path: fit motor currents")
+    parser.add_argument("--cell", metavar="CELL", help="a cell: fit what the arm did under its commands (MCAP)")
+    _columns(parser)
+    parser.add_argument(
+        "--loaded", type=Path, nargs="+", default=[], metavar="LOG", help="logs with a load on the flange"
+    )
+    parser.add_argument(
+        "--load-kg", type=float, metavar="KG", help="its mass, if known: it tells gains and masses apart"
+    )
+    parser.add_argument("--first", type=float, help="share of the first log that is fitted (default: 0.7)")
+    parser.add_argument("--heldout", type=Path, metavar="LOG", help="with --cell: the log to judge on")
+    parser.add_argument(
+        "--before", type=Path, metavar="PATH", help="the calibration to beat (default: the published arm)"
+    )
+    add_path(parser, "--out", "the directory to write")
 
+
+def _predict_command(group) -> None:
     example = "rlaas calibrate predict drives other.parquet --out currents.csv"
-    predict = add_command(group, "predict", "Foretell the motor currents of a motion.", example, _predict)
-    predict.add_argument("calibration", type=Path, metavar="CALIBRATION", help="a drive.yaml, or its directory")
-    predict.add_argument("log", type=Path, metavar="LOG")
-    _columns(predict)
-    predict.add_argument(
+    parser = add_command(group, "predict", "Foretell the motor currents of a motion.", example, _predict)
+    parser.add_argument("calibration", type=Path, metavar="CALIBRATION", help="a drive.yaml, or its directory")
+    parser.add_argument("log", type=Path, metavar="LOG")
+    _columns(parser)
+    parser.add_argument(
         "--payload",
         metavar="NAME",
         help="load on the flange: the name, without ending, of the log that it was fitted with",
     )
-    predict.add_argument("--last", type=float, default=1.0, help="share of the log, at its end (default: 1)")
-    add_path(predict, "--out", "the CSV file to write")
+    parser.add_argument("--last", type=float, default=1.0, help="share of the log, at its end (default: 1)")
+    add_path(parser, "--out", "the CSV file to write")
 
+
+def _camera_commands(group) -> None:
     example = "rlaas calibrate board --out recording/board.pdf"
     board = add_command(group, "board", "Draw a ChArUco board to print, and board.yaml beside it.", example, _board)
     add_path(board, "--board", "a board.yaml (default: 10 x 7 squares of 25 mm, A4)", required=False)
@@ -105,20 +132,24 @@ def calibrate_commands(commands) -> None:
     camera.add_argument("--mount", choices=("hand", "base"), required=True, help="on the wrist, or fixed in the cell")
     add_path(camera, "--out", "where camera.yaml and camera.png go")
 
+
+def _drift_command(group) -> None:
     example = "rlaas calibrate drift peg_insertion --calibration calibration.yaml --state drift.json logs/day_1.mcap"
     text = "Watch production logs: is it still the arm that was calibrated? Exit code 1 when it no longer is."
-    drift = add_command(group, "drift", text, example, _drift)
-    add_cell(drift)
-    drift.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="MCAP files, in any order")
-    add_path(drift, "--calibration", "the calibration.yaml of this arm")
-    add_path(drift, "--state", "the watch, kept from call to call, and its picture beside it", required=False)
+    parser = add_command(group, "drift", text, example, _drift)
+    add_cell(parser)
+    parser.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="MCAP files, in any order")
+    add_path(parser, "--calibration", "the calibration.yaml of this arm")
+    add_path(parser, "--state", "the watch, kept from call to call, and its picture beside it", required=False)
 
+
+def _contact_command(group) -> None:
     example = "rlaas calibrate contact peg_insertion deployment/log.mcap --out contact"
     text = "What deployments and a press say of the cell: where holes and plate were, friction, the wrist's noise."
-    contact = add_command(group, "contact", text, example, _contact)
-    add_cell(contact)
-    contact.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="log.mcap of 'rlaas deploy', press.mcap")
-    add_path(contact, "--out", "where contact.yaml goes")
+    parser = add_command(group, "contact", text, example, _contact)
+    add_cell(parser)
+    parser.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="log.mcap of 'rlaas deploy', press.mcap")
+    add_path(parser, "--out", "where contact.yaml goes")
 
 
 def _hardware(parser: argparse.ArgumentParser) -> None:

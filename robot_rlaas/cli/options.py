@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from robot_rlaas.learn.recipe import Recipe
 
 DONE, REQUIREMENT_FAILS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+BUDGET = 4000  # episodes of a qualification that ends when every verdict stands, at most
 
 
 def add_command(

@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from robot_rlaas.cell.spec import Control
+from robot_rlaas.control.arrays import namespace
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.control.kinematics import Pose, SerialChain, forward, joint_step, pose_error, tool_pose
 from robot_rlaas.control.rotation import DOWN, about_z, clip_norm, matrix_from_vector, rotate, rotation_vector
@@ -103,7 +103,7 @@ class ToolController:
         Returns:
             The joint targets for the coming period and what the safety filter changed.
         """
-        xp = array_namespace(action)
+        xp = namespace(action)
         action = xp.minimum(xp.maximum(xp.where(xp.isfinite(action), action, 0.0), -1.0), 1.0)
         step_m = rotate(R_base_task, action[:, :3] * (self.control.step_mm / 1000))
         lead_m = clip_norm(state.lead[:, :3] + step_m, self.control.leash_mm / 1000)
@@ -122,10 +122,10 @@ class ToolController:
         """The setpoints at `count` equal instants of the present period -> (n, count, k), rad."""
         before, last, now = self._targets
         by_instant = setpoint((before, last, now), (np.arange(count) + 1.0)[:, None, None] / count)
-        return array_namespace(now).permute_dims(by_instant, (1, 0, 2))
+        return namespace(now).permute_dims(by_instant, (1, 0, 2))
 
 
 def _pointing_down(R: Array) -> Array:
     """The rotations of (n, 3, 3) with the same turn about the base's z, and their own z straight down."""
-    xp = array_namespace(R)
+    xp = namespace(R)
     return about_z(xp.atan2(R[:, 1, 0], R[:, 0, 0])) @ xp.asarray(DOWN)

@@ -9,7 +9,7 @@ twice its limit: jerk, as the third difference of setpoints, is at most the acce
 
 from typing import Any
 
-from array_api_compat import array_namespace
+from robot_rlaas.control.arrays import namespace
 
 Array = Any
 
@@ -37,7 +37,7 @@ def braked(position_rad: Array, velocity_rad_s: Array, acceleration_rad_s2: Arra
 
     From any setpoint of a stream that the safety filter made, they come to rest within the joints' ranges.
     """
-    xp = array_namespace(position_rad)
+    xp = namespace(position_rad)
     speed = xp.abs(velocity_rad_s)
     t = xp.minimum(xp.asarray(seconds), speed / acceleration_rad_s2)
     return position_rad + xp.sign(velocity_rad_s) * (speed * t - acceleration_rad_s2 * t * t / 2)

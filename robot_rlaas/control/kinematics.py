@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
+from robot_rlaas.control.arrays import namespace
 from robot_rlaas.control.rotation import rotation_vector, transpose
 
 Array = Any
@@ -57,7 +57,7 @@ def forward(chain: SerialChain, q: Array) -> tuple[Pose, Array]:
     Returns:
         The tool's pose in the base frame and J (n, 6, k): linear velocity over angular velocity of the tool point.
     """
-    xp = array_namespace(q)
+    xp = namespace(q)
     pose, axis, anchor = _walk(chain, q)
     axis, arm = xp.permute_dims(axis, (1, 2, 0)), pose.p.T[:, :, None] - xp.permute_dims(anchor, (1, 2, 0))
     J = xp.empty((q.shape[0], 6, q.shape[1]))  # in this very layout: others are multiplied, and rounded, otherwise
@@ -77,7 +77,7 @@ def _walk(chain: SerialChain, q: Array) -> tuple[Pose, Array, Array]:
     Rows of the batch run last, and x, y, z side by side, so that a link costs one small product with long rows and a
     few steps along them. One product over all rows is never so narrow that it is rounded apart.
     """
-    xp = array_namespace(q)
+    xp = namespace(q)
     links = np.concatenate([chain.R, chain.p[:, :, None]], axis=2).transpose(0, 2, 1)  # (k, 4, 3): columns as rows
     tool = np.concatenate([chain.R_tool, chain.p_tool[:, None]], axis=1).T
     links, tool, (count, k) = xp.asarray(links), xp.asarray(tool), q.shape
@@ -86,9 +86,9 @@ def _walk(chain: SerialChain, q: Array) -> tuple[Pose, Array, Array]:
     columns, p = xp.asarray(np.repeat(np.eye(3), count).reshape(3, -1)), xp.zeros(3 * count)
     for i in range(k):
         turned = links[i] @ columns  # the columns of the joint's frame, and the way there
-        x, y, p = turned[0], turned[1], p + turned[3]
-        turned[0], turned[1] = x * c[i] + y * s[i], y * c[i] - x * s[i]
-        columns = turned[:3]
+        (xc, yc), (xs, ys) = turned[:2] * c[i], turned[:2] * s[i]
+        turned[0], turned[1] = xc + ys, yc - xs
+        columns, p = turned[:3], p + turned[3]
         axis[i], anchor[i] = columns[2], p
     turned = tool @ columns
     pose = Pose(xp.empty((count, 3, 3)), xp.empty((count, 3)))
@@ -102,7 +102,7 @@ def joint_step(J: Array, twist: Array, damping: float = 1e-3) -> Array:
 
     J^T (J J^T + damping^2 I)^-1 twist (Nakamura and Hanafusa, 1986).
     """
-    xp = array_namespace(J)
+    xp = namespace(J)
     J_T = xp.permute_dims(J, (0, 2, 1))
     A = J @ J_T + damping**2 * xp.asarray(np.eye(6))
     return (J_T @ xp.linalg.solve(A, twist[:, :, None]))[:, :, 0]
@@ -110,7 +110,7 @@ def joint_step(J: Array, twist: Array, damping: float = 1e-3) -> Array:
 
 def pose_error(target: Pose, actual: Pose) -> Array:
     """What is missing from actual to target: (n, 6) translation, m, and rotation vector, rad, in the base frame."""
-    xp = array_namespace(target.p)
+    xp = namespace(target.p)
     return xp.concat([target.p - actual.p, rotation_vector(target.R @ transpose(actual.R))], axis=-1)
 
 
@@ -121,7 +121,7 @@ def solve(chain: SerialChain, target: Pose, q: Array, iterations: int = 50) -> t
         The angles (n, k) and the remaining error norm (n,), m and rad mixed. Judge the error before use: a pose out of
         reach gives a large one.
     """
-    xp = array_namespace(q)
+    xp = namespace(q)
     for _ in range(iterations):
         pose, J = forward(chain, q)
         q = q + xp.clip(joint_step(J, pose_error(target, pose)), -0.2, 0.2)
@@ -130,5 +130,5 @@ def solve(chain: SerialChain, target: Pose, q: Array, iterations: int = 50) -> t
 
 def points(pose: Pose, offsets: Array) -> Array:
     """Points fixed to the tool, in the base frame: offsets (m, 3) -> (n, m, 3)."""
-    xp = array_namespace(pose.p)
+    xp = namespace(pose.p)
     return pose.p[:, None, :] + offsets @ xp.permute_dims(pose.R, (0, 2, 1))

@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+
+from robot_rlaas.control.arrays import namespace
 
 Array = Any
 DOWN = np.diag([1.0, -1.0, -1.0])  # of a tool that points straight down
@@ -12,7 +13,7 @@ NO_TURN_RAD = 1e-12
 
 def rotation_vector(R: Array) -> Array:
     """Rotation matrices (n, 3, 3) -> rotation vectors (n, 3), rad. Exact below pi; not meant for turns near pi."""
-    xp = array_namespace(R)
+    xp = namespace(R)
     x, y, z = R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]
     twice_sine = xp.sqrt(x * x + y * y + z * z)
     angle = xp.atan2(twice_sine, R[:, 0, 0] + R[:, 1, 1] + R[:, 2, 2] - 1.0)
@@ -23,7 +24,7 @@ def rotation_vector(R: Array) -> Array:
 
 def matrix_from_vector(rotvec: Array) -> Array:
     """Rotation vectors (n, 3), rad -> rotation matrices (n, 3, 3), by Rodrigues' formula."""
-    xp = array_namespace(rotvec)
+    xp = namespace(rotvec)
     x, y, z = rotvec.T
     angle = xp.sqrt(x * x + y * y + z * z)
     axis = rotvec.T / xp.where(angle < NO_TURN_RAD, 1.0, angle)
@@ -37,7 +38,7 @@ def matrix_from_vector(rotvec: Array) -> Array:
 
 def about_z(angle_rad: Array) -> Array:
     """Rotations by (n,) angles about z -> (n, 3, 3)."""
-    xp = array_namespace(angle_rad)
+    xp = namespace(angle_rad)
     c, zero = xp.cos(angle_rad), xp.zeros_like(angle_rad)
     s = xp.where(xp.abs(angle_rad) < NO_TURN_RAD, zero, xp.sin(angle_rad))
     one = 1.0 - c + c  # rounded as by `matrix_from_vector`
@@ -56,12 +57,12 @@ def rotate_back(R: Array, v: Array) -> Array:
 
 def transpose(R: Array) -> Array:
     """The inverse rotations of R (n, 3, 3)."""
-    xp = array_namespace(R)
+    xp = namespace(R)
     return xp.permute_dims(R, (0, 2, 1))
 
 
 def clip_norm(v: Array, limit: float) -> Array:
     """Vectors (n, k), shortened where they are longer than `limit`."""
-    xp = array_namespace(v)
+    xp = namespace(v)
     norm = xp.sqrt(xp.sum(v * v, axis=-1))[:, None]
     return v * xp.minimum(limit / xp.maximum(norm, 1e-12), 1.0)

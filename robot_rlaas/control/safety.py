@@ -6,13 +6,14 @@ It works on joint targets at the control rate. `interpolate.setpoint` carries it
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
+from robot_rlaas.control.arrays import namespace
 from robot_rlaas.control.kinematics import Pose, SerialChain, forward, points, tool_pose
 
 Array = Any
 SETTLE_S = 0.2  # so long before the tool can be in a speed zone its commands are slow: the arm lags behind them
 ZONE_SHARE = 0.95  # of a zone's speed is commanded: servos swing
+OCTANTS = np.array([(x, y, z) for y in (0, 1) for x in (0, 1) for z in (0, 1)], dtype=bool)  # at which ends a corner is
 TRIES = 8  # places on the way from braking to what is wanted, and again between two of them
 
 
@@ -84,7 +85,7 @@ def joint_range(chain: SerialChain, profile_rad: Array) -> tuple[np.ndarray, np.
 
 def inside_keep_out(envelope: Envelope, tool: Pose) -> Array:
     """Whether any guarded point of the tool, at these poses (n), is inside a keep-out box -> (n,) bool."""
-    xp = array_namespace(tool.p)
+    xp = namespace(tool.p)
     if len(envelope.keep_out_min_m) == 0:
         return xp.zeros(tool.p.shape[0], dtype=xp.bool)
     at = points(tool, xp.asarray(envelope.guarded_m))[:, :, None, :]
@@ -94,9 +95,8 @@ def inside_keep_out(envelope: Envelope, tool: Pose) -> Array:
 
 def tool_corners(envelope: Envelope, tool: Pose) -> Array:
     """The corners (n, 8, 3), base frame, of the guarded points' bounding box in the tool frame, at these poses (n)."""
-    ends = np.stack([envelope.guarded_m.min(axis=0), envelope.guarded_m.max(axis=0)])
-    corners = np.stack(np.meshgrid(*ends.T), axis=-1).reshape(8, 3)
-    return points(tool, array_namespace(tool.p).asarray(corners))
+    corners = np.where(OCTANTS, envelope.guarded_m.max(axis=0), envelope.guarded_m.min(axis=0))
+    return points(tool, namespace(tool.p).asarray(corners))
 
 
 def zone_use(envelope: Envelope, before: Array, after: Array, period_s: float, ahead_s: float = 0.0) -> Array:
@@ -110,19 +110,23 @@ def zone_use(envelope: Envelope, before: Array, after: Array, period_s: float, a
         period_s: the control period.
         ahead_s: every zone is taken for larger, on all sides, by what the tool does in so long at the speed allowed.
     """
-    xp = array_namespace(before)
-    speed = xp.max(xp.sqrt(xp.sum((after - before) ** 2, axis=-1)), axis=-1) / period_s
+    xp = namespace(before)
+    corners = xp.empty((8, 3, 2, *before.shape[:-2]))  # rows of the batch run last, so that they are long
+    corners[:, :, 0], corners[:, :, 1] = (xp.moveaxis(c, (-2, -1), (0, 1)) for c in (before, after))
+    x, y, z = xp.moveaxis(corners[:, :, 1] - corners[:, :, 0], 1, 0)
+    speed = xp.sqrt(xp.max(x * x + y * y + z * z, axis=0)) / period_s
     allowed = xp.asarray(envelope.zone_speed_m_s)
     wider = (ahead_s * allowed)[:, None]
-    low, high = xp.asarray(envelope.zone_min_m) - wider, xp.asarray(envelope.zone_max_m) + wider
-    ends = [(xp.min(c, axis=-2)[..., None, :], xp.max(c, axis=-2)[..., None, :]) for c in (before, after)]
-    in_zone = [xp.all((least < high) & (most > low), axis=-1) for least, most in ends]
-    return xp.max(xp.where(in_zone[0] | in_zone[1], speed[..., None] / allowed, 0.0), axis=-1)
+    boxes = xp.asarray(envelope.zone_min_m) - wider, xp.asarray(envelope.zone_max_m) + wider
+    low, high = (xp.reshape(corner.T, (3, 1, *[1] * speed.ndim, -1)) for corner in boxes)
+    least, most = xp.min(corners, axis=0)[..., None], xp.max(corners, axis=0)[..., None]
+    in_zone = xp.any(xp.all((least < high) & (most > low), axis=0), axis=0)
+    return xp.max(xp.where(in_zone, speed[..., None] / allowed, 0.0), axis=-1)
 
 
 def keeps_zones(chain: SerialChain, envelope: Envelope, period_s: float, last: Array, target: Array) -> Array:
     """(n,) bool: neither on the way from `last` to `target` nor braking from there is the tool too fast in a zone."""
-    xp = array_namespace(last)
+    xp = namespace(last)
     path, step, a = [last, target], target - last, xp.asarray(envelope.acceleration_rad_s2) * period_s**2
     for _ in range(int(np.ceil((envelope.speed_rad_s / envelope.acceleration_rad_s2).max() / period_s))):
         step = step - _between(xp, step, -a, a)
@@ -140,7 +144,7 @@ def limit_joints(envelope: Envelope, period_s: float, last: Array, step: Array, 
     allowed while x + x^2 / 2a <= d, where a is the largest change of step. That condition can always be kept from one
     period to the next. Arguments are as of `filter_target`.
     """
-    xp = array_namespace(last)
+    xp = namespace(last)
     a = xp.asarray(envelope.acceleration_rad_s2) * period_s**2
     v = xp.asarray(envelope.speed_rad_s) * period_s
     wanted = xp.where(xp.isfinite(wanted), wanted, last)
@@ -163,7 +167,7 @@ def filter_target(
         step: (n, k) last minus the one before it, rad.
         wanted: (n, k) rad. A value that is not finite becomes a braking step.
     """
-    xp = array_namespace(last)
+    xp = namespace(last)
     target, limited = limit_joints(envelope, period_s, last, step, wanted)
     slowed = xp.zeros(last.shape[0], dtype=xp.bool)
     if len(envelope.zone_speed_m_s):
@@ -186,7 +190,7 @@ def _slowed(
     A target is taken only if the arm, braking as hard as it may from there on, would not be too fast in any zone. Then
     braking can be chosen again in the next period, and so on: from rest, no sequence of wishes breaks a zone's limit.
     """
-    xp = array_namespace(last)
+    xp = namespace(last)
     a = xp.asarray(envelope.acceleration_rad_s2) * period_s**2
     slowed = ~keeps_zones(chain, envelope, period_s, last, target)
     if xp.any(slowed):

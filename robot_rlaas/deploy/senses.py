@@ -1,5 +1,6 @@
 """What a supervisor makes of the arm's sensors: whether they still speak, still change, and stay within limits."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Source:
             self.wrong = "they repeat an old stamp"
         elif not -FUTURE_S <= age_s <= STALE_S:
             self.wrong = f"they are stamped {abs(age_s):.2f} s {'ago' if age_s > 0 else 'ahead'}"
-        elif not np.isfinite(values).all():
+        elif not all(map(math.isfinite, values)):
             self.wrong = "they are not finite"
         else:
             self.repeated += 1
@@ -130,16 +131,15 @@ class Senses:
         self, wrench: Sequence[float], now_s: float, zeroing: bool, age_s: float = 0.0, sent_ns: int | None = None
     ) -> None:
         """Take in a wrist force, and torque, (3,) or (6,). While `zeroing`, the mean of what it reads is its zero."""
-        felt = np.zeros(6)
-        felt[: len(wrench)] = wrench
+        felt = np.array([*wrench, 0.0, 0.0, 0.0][:6], dtype=float)
         if not self.wrench.take(wrench, now_s, age_s, sent_ns):
-            self._force = np.nan if not np.isfinite(wrench).all() else self._force
+            self._force = self._force if all(map(math.isfinite, wrench)) else np.nan
         elif zeroing:
             self._zero_count += 1
             self._zero += (felt - self._zero) / self._zero_count
         else:
             self.felt = felt - self._zero
-            size = self._felt_N = float(np.linalg.norm(self.felt[:3]))
+            size = self._felt_N = math.hypot(*self.felt[:3])
             self.peak_force_N, self._force = max(self.peak_force_N, size), max(self._force, size)
 
     def sent(self, now_s: float, setpoint: np.ndarray) -> None:

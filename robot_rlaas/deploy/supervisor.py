@@ -5,14 +5,12 @@ It plays targets at its own clock. A control period is a whole number of ticks; 
 target the last one is repeated, which is a smooth stop; where something is wrong, every joint brakes at once as hard as
 it may. It holds no ROS object and reads no clock: time is given to it.
 
-What stops the arm stands in `senses` and `stops`, what changes its targets in `control.safety` and `clearance`. Every
+What stops the arm stands in `senses` and `stops`, when targets are played in `stream`, what changes them in
+`control.safety` and `clearance`, and how an arm that was stopped as it pressed is relieved in `easing`. Every
 intervention is an event of the journal. Limits are given once: nothing can widen them while it runs.
 """
 
-import math
-from collections import deque
 from collections.abc import Sequence
-from statistics import median
 
 import numpy as np
 
@@ -27,15 +25,14 @@ from robot_rlaas.deploy.events import Event, Journal
 from robot_rlaas.deploy.limited import Limiter
 from robot_rlaas.deploy.outside import Outside
 from robot_rlaas.deploy.pace import LATE_TICKS
-from robot_rlaas.deploy.player import STILL_RAD, Player
+from robot_rlaas.deploy.player import Player
 from robot_rlaas.deploy.senses import Senses, Trouble
 from robot_rlaas.deploy.stops import Stops
+from robot_rlaas.deploy.stream import Stream
 
-DEADMAN_PERIODS, DEADMAN_S = 3, 0.1  # so many, and no sooner than that
-MARGIN_S = (0.005, 0.020)  # how early before its period a target should arrive
 NONSENSE = ("not_finite", "shape", "names", "future", "stale", "jump")  # whoever sends that is not waited for
-SHIFT_SHARE = 0.15  # of the acceleration limit is left over where a period becomes longer by a tick
-FOREIGN_RAD = 0.05  # further than this from the last target, at rest, somebody else has moved the arm
+FOREIGN_RAD = 0.05  # further than this from the last target, at rest, somebody else has moved the arm:
+SILENT_S = 0.3  # without setpoints for so long, the watchdog takes the next one for a first one, where the arm is then
 
 
 class Supervisor:
@@ -72,13 +69,9 @@ class Supervisor:
         self._limiter = Limiter(chain, envelope, period_s, arm.capsules, self.counts, self.journal)
         self._player = Player(envelope.acceleration_rad_s2, arm.jerk_rad_s3, tick_s)
         self._easing = Easing(chain, envelope.acceleration_rad_s2, period_s, tick_s, self._senses, self.journal)
-        self._pending: np.ndarray | None = None
-        self._pending_s, self._sent_ns = 0.0, 0
-        self._ticks = max(1, round(period_s / tick_s))
-        self._patience = max(DEADMAN_PERIODS, math.ceil(DEADMAN_S / period_s))
-        self.connected, self._awake_s, self._moved_s = True, np.inf, -np.inf
-        self._streaming, self._moving, self._silent, self._refused = False, False, 0, ""
-        self._margins_s: deque[float] = deque(maxlen=5)
+        self.connected, self._awake_s, self._moved_s, self._given_s = True, np.inf, -np.inf, -np.inf
+        rhythm = (envelope.acceleration_rad_s2, period_s, tick_s)
+        self._stream = Stream(self._player, *rhythm, self.counts, self.journal)
 
     @property
     def latched(self) -> str | None:
@@ -102,7 +95,7 @@ class Supervisor:
     @property
     def leads(self) -> bool:
         """Targets come at the rate of ticks: each makes a tick of its own as soon as it is there."""
-        return self._ticks == 1
+        return self._stream.leads
 
     @property
     def at_rest(self) -> bool:
@@ -166,15 +159,14 @@ class Supervisor:
             self.counts.ignored_while_latched += 1
             return "latched"
         targets = self._player.targets
-        begins = targets is None or self._foreign(now_s)
+        begins = targets is None or (self._foreign(now_s) and now_s - self._given_s > SILENT_S)
         base = self._senses.measured if begins or targets is None else targets[2]
-        since_ns = self._sent_ns if self._streaming else 0
-        arrival = Arrival(names, position_rad, age_s, sent_ns, since_ns)
+        arrival = Arrival(names, position_rad, age_s, sent_ns, self._stream.since_ns)
         refused = refusal(arrival, self.chain.joints, base, self.envelope.speed_rad_s, self.period_s, self.ready(now_s))
         if refused is not None:
             self.counts.rejected[refused.cause] += 1
             self.journal.note(refused, now_s)
-            self._refused = refused.cause
+            self._stream.refuse(refused.cause)
             if refused.cause in NONSENSE:
                 self._player.brake()
             return refused.cause
@@ -200,7 +192,7 @@ class Supervisor:
         """Brake, and forget the stream: within a moment the arm is at rest."""
         self._player.brake()
         self._easing.end("the arm has to stand")
-        self._end_stream()
+        self._stream.end()
 
     def tick(self, now_s: float) -> np.ndarray | None:
         """The setpoint (k,) to send at `now_s`, or None while there is nothing to send.
@@ -210,12 +202,13 @@ class Supervisor:
         self._wake(now_s)
         if not self.at_rest:
             self._moved_s = now_s
-        active = self._streaming or not self.at_rest or self._stops.standing
+        active = self._stream.running or not self.at_rest or self._stops.standing
         if self._stops.update(self._trouble(now_s) if active else None, now_s):
             self.halt()
         self._ease(now_s)
         position = self._next_setpoint(now_s)
         if position is not None:
+            self._given_s = now_s
             self._senses.sent(now_s, position)
         return position
 
@@ -238,32 +231,24 @@ class Supervisor:
 
     def _foreign(self, now_s: float) -> bool:
         """At rest, and somebody else has moved the arm since."""
-        targets, moving = self._player.targets, self._streaming or not self.at_rest
+        targets, moving = self._player.targets, self._stream.running or not self.at_rest
         if targets is None or moving or now_s - self._moved_s < SETTLED_S:
             return False
         return bool(np.abs(targets[2] - self._senses.measured).max() > FOREIGN_RAD)
 
     def _accept(self, target: np.ndarray, age_s: float, now_s: float, sent_ns: int | None) -> None:
-        assert self._player.targets is not None
         self.counts.worst_latency_s = max(self.counts.worst_latency_s, age_s)
-        if self._streaming:
-            early_s = self._player.boundary_s - now_s  # wrapped to half a period either way: negative is late
-            self._margins_s.append((early_s + self.period_s / 2) % self.period_s - self.period_s / 2)
-        elif self.at_rest:
+        if self.at_rest and not self._stream.running:
             self._senses.begin()
         if self._outside is not None:
             self._outside.target(now_s)
-        before = self._player.targets[2]
-        if self._pending is not None:
-            before, self.counts.superseded = self._pending, self.counts.superseded + 1
-        self._pending, self._pending_s, self._sent_ns, self._refused = target, now_s, sent_ns or 0, ""
-        self._moving = bool(np.abs(target - before).max() > STILL_RAD)  # the same target again is a hold
+        self._stream.take(target, now_s, sent_ns)
 
     def _next_setpoint(self, now_s: float) -> np.ndarray | None:
         if self._player.targets is None or self.latched == "not_following":
             return None
         if not self._player.braking and not self._player.ticks_left:
-            if not (self._streaming or self._easing.going or self._due(now_s)) and self.at_rest:
+            if not (self._stream.running or self._easing.going or self._stream.due(now_s)) and self.at_rest:
                 elsewhere = self._foreign(now_s) and not self._easing.waiting
                 return None if elsewhere else self._player.rest(now_s)
             self._next_period(now_s)
@@ -283,20 +268,9 @@ class Supervisor:
         text = "the supervisor came late: the machine is too busy"
         self.journal.note(Event("braked", "late", text, "", gap_s, LATE_TICKS * self.tick_s, "s"), now_s)
 
-    def _due(self, now_s: float) -> bool:
-        return self._pending is not None and (self.leads or now_s - self._pending_s >= MARGIN_S[0])
-
     def _next_period(self, now_s: float) -> None:
-        """Choose the target of the coming period, make it safe, and set the period's length."""
-        wanted, self._pending = self._pending, None
-        ticks = self._ticks
-        if wanted is None:
-            self._silence(now_s)
-        else:
-            self.counts.missed_periods += self._silent
-            self._silent, self._streaming = 0, True
-            ticks = self._following(wanted)
-        self.counts.periods += self._streaming
+        """Choose the target of the coming period, and make it safe."""
+        wanted, ticks = self._stream.next(now_s)
         self._player.begin(self._safe(wanted, now_s), ticks)
 
     def _safe(self, wanted: np.ndarray | None, now_s: float) -> np.ndarray:
@@ -315,41 +289,3 @@ class Supervisor:
         target, limited = self._limiter.safe(last, step, wanted, player.behind, now_s)
         player.behind &= limited
         return target
-
-    def _silence(self, now_s: float) -> None:
-        """A period without a target. Targets that cease at rest are an end, in motion a fault."""
-        if not self._streaming:
-            return
-        self._silent, self._player.behind = self._silent + 1, True
-        if self._silent < self._patience:
-            return
-        if self._moving:
-            self.counts.deadman += 1
-            self.counts.missed_periods += self._silent
-            text = f"every target is refused: {self._refused}" if self._refused else "the policy is silent in motion"
-            silent_s, allowed_s = self._silent * self.period_s, (self._patience - 1) * self.period_s
-            self.journal.note(Event("braked", "deadman", text, "", silent_s, allowed_s, "s"), now_s)
-        self._end_stream()
-
-    def _following(self, wanted: np.ndarray) -> int:
-        """The period's ticks: one more when targets keep coming too close to it; one less, at rest, when too early.
-
-        Where periods are not equally long, the speed jumps: it waits until the arm is slow, before and after.
-        """
-        assert self._player.targets is not None
-        middle = median(self._margins_s) if len(self._margins_s) == self._margins_s.maxlen else MARGIN_S[0]
-        shift = 1 if middle < MARGIN_S[0] else -1 if middle > MARGIN_S[1] else 0
-        slow_rad_s = SHIFT_SHARE * self.envelope.acceleration_rad_s2 * self.tick_s * (self._ticks + 1)
-        coming_rad_s = (wanted - self._player.targets[2]) / self.period_s
-        slow = (np.abs([self.velocity_rad_s, coming_rad_s]) <= slow_rad_s).all()
-        may = slow if shift > 0 else self.at_rest and not self._moving
-        if self.leads or not shift or not may:
-            return self._ticks
-        self.counts.clock_shifts += 1
-        self._margins_s.clear()
-        return self._ticks + shift
-
-    def _end_stream(self) -> None:
-        self._pending, self._silent, self._refused = None, 0, ""
-        self._streaming = self._moving = False
-        self._margins_s.clear()

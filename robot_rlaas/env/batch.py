@@ -1,8 +1,7 @@
 """The environment: many episodes of one cell at once, each reset as soon as it ends."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from robot_rlaas.control.controller import ACTION_AXES, Standing, ToolController
 from robot_rlaas.control.kinematics import Pose, tool_pose
 from robot_rlaas.control.safety import inside_keep_out
 from robot_rlaas.env.gauges import Gauges, Reading
+from robot_rlaas.env.outcome import Outcome, Tally
 from robot_rlaas.env.reward import force_cost, reward_terms
 from robot_rlaas.env.task import Look, View, poses, put
 from robot_rlaas.env.tasks import task_of
@@ -22,44 +22,7 @@ from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.seeing import SeeingBackend
 from robot_rlaas.sim.variation import NOTHING, Beyond, draw
 
-
 AHEAD = 64  # episodes, at most, whose starts are made ready together
-
-
-class Outcome(NamedTuple):
-    """How one episode ended.
-
-    Attributes:
-        episode: its number in its seed space.
-        success: the task's own predicate held before the timeout.
-        cycle_time_s: from start to success; infinite without success.
-        peak_force_N: largest contact force.
-        keep_out: the tool entered a keep-out box.
-        stage: the furthest stage, an index into the task's stages.
-        steps: control periods.
-        reward: sum of rewards.
-        stage_s: when each of the task's stages but the first was first reached; infinite for a stage that never was.
-        peak_at_s: end of the control period with the largest contact force; zero without contact.
-        figures: what the cell's further limits are about, by their `figure`; see `cell.limits`.
-    """
-
-    episode: int
-    success: bool
-    cycle_time_s: float
-    peak_force_N: float
-    keep_out: bool
-    stage: int
-    steps: int
-    reward: float
-    stage_s: tuple[float, ...]
-    peak_at_s: float
-    figures: Mapping[str, float] = MappingProxyType({})
-
-    @property
-    def flat(self) -> dict[str, Any]:
-        """All of it by name, the figures beside the other fields."""
-        content = self._asdict()
-        return content | content.pop("figures")
 
 
 class Step(NamedTuple):
@@ -121,11 +84,7 @@ class BatchEnv:
         self._unused = 0
         self.simulated_s = 0.0
         self._home = Standing.at(workcell.chain, np.deg2rad([cell.robot.home_deg]))
-        self.episode = np.zeros(n, dtype=np.int64)
-        self._steps = np.zeros(n, dtype=np.int64)
-        self._peak, self._peak_at_s, self._return = np.zeros(n), np.zeros(n), np.zeros(n)
-        self._keep_out, self._stage = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
-        self._stage_s = np.full((n, len(self.task.stages) - 1), np.inf)
+        self._tally = Tally(n, len(self.task.stages), cell.period_s)
         self._tare, self._last_action = np.zeros((n, 6)), np.zeros((n, self.contract.action_size))
         self._potential = np.zeros(n)
         self.observation = np.zeros((n, self.contract.observation_size), dtype=np.float32)
@@ -175,20 +134,20 @@ class BatchEnv:
         self.controller.command(tool_step, self._tool, self.task.frame.R)
         opening = np.concatenate([0.5 + 0.5 * grip, self.task.machines], axis=1)
         physics = self.backend.step(self.controller.setpoints(self.backend.substeps), opening)
-        self._steps += 1
+        self._tally.steps += 1
         self.simulated_s += self.nsim * self.cell.period_s
         charged = self._gauges.costs()
         tool, keep_out, look = self._look(np.arange(self.nsim), physics)
         self._tool, observation = tool, self.contract.pack(look.features)
-        peak = np.maximum(self._peak, physics.contact_N)
+        peak = np.maximum(self._tally.peak_N, physics.contact_N)
         terms = self._reward(look, keep_out, peak, charged)
         reward = sum(terms.values(), np.zeros(self.nsim))
-        self._note(look, keep_out, peak, reward)
-        timeout = self._steps >= self.cell.horizon
+        self._tally.note(look.stage, keep_out, peak, reward)
+        timeout = self._tally.steps >= self.cell.horizon
         ended = np.logical_or(look.done, look.failed)
         done = ended | timeout | physics.bad
         rows = np.flatnonzero(done)
-        outcomes = [self._outcome(int(i), bool(look.done[i] and not physics.bad[i])) for i in rows]
+        outcomes = [self._outcome(i, bool(look.done[i] and not physics.bad[i])) for i in rows.tolist()]
         self.observation = observation
         if self._restart and len(rows):
             self.observation = observation.copy()
@@ -218,14 +177,19 @@ class BatchEnv:
         return self.backend.pictures if isinstance(self.backend, SeeingBackend) else {}
 
     @property
+    def episode(self) -> np.ndarray:
+        """(n,) the numbers of the present episodes."""
+        return self._tally.episode
+
+    @property
     def stage(self) -> np.ndarray:
         """(n,) the furthest stage of each present episode, an index into `task.stages`."""
-        return self._stage
+        return self._tally.stage
 
     @property
     def steps(self) -> np.ndarray:
         """(n,) control periods since the start of each present episode."""
-        return self._steps
+        return self._tally.steps
 
     @property
     def coming(self) -> int:
@@ -237,15 +201,12 @@ class BatchEnv:
         if numbers is None:
             numbers = self._order(np.arange(self._next, self._next + len(ids)))
             self._next, self._unused = self._next + len(ids), 0
-        self.episode[ids] = numbers
-        fresh = draw(self.cell, self.seeds, self.episode[ids], self._beyond) if starts is None else starts
+        self._tally.begin(ids, numbers)
+        fresh = draw(self.cell, self.seeds, numbers, self._beyond) if starts is None else starts
         put(self._draw, ids, fresh)
         self.task.begin(ids, fresh)
         physics = self.backend.reset(ids, fresh, np.repeat(self._home.q_rad, len(ids), axis=0))
         self.controller.stand(self._home, ids)
-        self._steps[ids], self._stage[ids], self._keep_out[ids] = 0, 0, False
-        self._peak[ids] = self._peak_at_s[ids] = self._return[ids] = 0.0
-        self._stage_s[ids] = np.inf
         self._tare[ids], self._last_action[ids] = physics.wrench, 0.0
         tool, _, look = self._look(ids, physics)
         put(self._tool.measured, ids, tool.measured)
@@ -283,14 +244,12 @@ class BatchEnv:
     @property
     def _memory(self) -> tuple[np.ndarray, ...]:
         """(n, ...) each: all that is kept of the episodes, but for what the controller and the backend keep."""
-        counts = self.episode, self._steps, self._stage, self._stage_s, self._keep_out
-        sums = self._peak, self._peak_at_s, self._return, self._potential, self._tare, self._last_action
-        seen = self.observation, *self._tool.measured, self._tool.lead
-        return *counts, *sums, *seen, *self._draw, *self.task.memory, *self._gauges.memory
+        own = self.observation, self._potential, self._tare, self._last_action, *self._tool.measured, self._tool.lead
+        return *own, *self._draw, *self._tally.memory, *self.task.memory, *self._gauges.memory
 
     def _look(self, ids: np.ndarray, physics: Physics) -> tuple[ToolState, np.ndarray, Look]:
         """The tool as measured, whether it is in a keep-out box, and what the task makes of it; one row per id."""
-        d, steps = self._draw, self._steps[ids]
+        d, steps = self._draw, self._tally.steps[ids]
         measured_rad = physics.q_rad + d.joint_noise_rad[ids, steps]
         both = tool_pose(self.workcell.chain, np.concatenate([measured_rad, physics.q_rad]))
         count = len(ids)
@@ -307,34 +266,11 @@ class BatchEnv:
         self, look: Look, keep_out: np.ndarray, peak: np.ndarray, charged: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """`charged`: what the further limits had cost before this period."""
-        force = force_cost(self.cell, peak) - force_cost(self.cell, self._peak)
+        force = force_cost(self.cell, peak) - force_cost(self.cell, self._tally.peak_N)
         further = {name: cost - charged[name] for name, cost in self._gauges.costs().items()}
         change = look.potential - self._potential
         self._potential = look.potential
         return reward_terms(change, force, further, look.done, keep_out, self._last_action)
 
-    def _note(self, look: Look, keep_out: np.ndarray, peak: np.ndarray, reward: np.ndarray) -> None:
-        time_s = self._steps * self.cell.period_s
-        self._peak_at_s = np.where(peak > self._peak, time_s, self._peak_at_s)
-        self._peak = peak
-        self._keep_out |= keep_out
-        self._stage = np.maximum(self._stage, look.stage)
-        reached = self._stage[:, None] > np.arange(self._stage_s.shape[1])
-        self._stage_s = np.where(reached, np.minimum(self._stage_s, time_s[:, None]), self._stage_s)
-        self._return += reward
-
     def _outcome(self, row: int, success: bool) -> Outcome:
-        steps = int(self._steps[row])
-        return Outcome(
-            episode=int(self.episode[row]),
-            success=success,
-            cycle_time_s=steps * self.cell.period_s if success else float("inf"),
-            peak_force_N=float(self._peak[row]),
-            keep_out=bool(self._keep_out[row]),
-            stage=int(self._stage[row]),
-            steps=steps,
-            reward=float(self._return[row]),
-            stage_s=tuple(self._stage_s[row].tolist()),
-            peak_at_s=float(self._peak_at_s[row]),
-            figures=self._gauges.of(row),
-        )
+        return self._tally.outcome(row, success, self._gauges.of(row))

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.arrays import namespace
 
 Array = Any
 FREE_FORCE, FULL_FORCE = 0.8, 1.1  # fractions of the limit between which force costs most
@@ -20,7 +19,7 @@ def force_cost(cell: CellSpec, peak_N: Array) -> Array:
     Steep round the limit and flat elsewhere: a requirement on a quantile asks that most episodes stay below the limit,
     not that gentle ones become gentler or that the worst be given up.
     """
-    xp = array_namespace(peak_N)
+    xp = namespace(peak_N)
     share = peak_N / cell.requirements.contact_force_N.limit
     beyond = xp.maximum(share - FULL_FORCE, 0.0)
     return xp.minimum(xp.maximum(share, FREE_FORCE), FULL_FORCE) - FREE_FORCE + BEYOND * beyond
@@ -47,7 +46,7 @@ def reward_terms(
         keep_out: (n,) bool: the tool is in a keep-out box.
         action: (n, action_size) the action taken.
     """
-    xp = array_namespace(action)
+    xp = namespace(action)
     return {
         "progress": potential_change,
         "done": DONE_REWARD * done,

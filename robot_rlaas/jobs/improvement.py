@@ -14,6 +14,7 @@ from robot_rlaas.files import sha256_file, write_json
 from robot_rlaas.jobs import pipeline, qualification, training
 from robot_rlaas.jobs.ledger import key_of
 from robot_rlaas.jobs.pipeline import Result, Watch
+from robot_rlaas.jobs.rounds import KEY, claim, finished
 from robot_rlaas.qualify.claims import Plan
 from robot_rlaas.qualify.report import CostMeter, passed
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from robot_rlaas.learn.recipe import Recipe
     from robot_rlaas.qualify.focus import Focus
 
-TABLE, ROUND, KEY = "improve.json", "round.json", "key.json"
+TABLE, ROUND = "improve.json", "round.json"
 MOST_ADVISED = 3  # clusters for which demonstrations are asked
 
 
@@ -110,11 +111,12 @@ def improve(options: Options, watch: Watch) -> Result:
         number = len(rounds) + 1
         folder = o.out / f"round_{number:02d}"
         recipe = o.recipe.model_copy(update={"budget_steps": min(o.budget_steps - steps, o.recipe.budget_steps)})
-        _claim(folder / KEY, key_of(_made_from(o, policy, recipe), number))
-        done = _finished(folder / ROUND)
+        key = key_of(_made_from(o, policy, recipe), number)
+        claim(folder / ROUND, key)
+        done = finished(folder / ROUND, key, _read_round)
         if done is None:
             done = _round(o, number, recipe, policy, report, now, folder, watch)
-            write_json(folder / ROUND, _json(done))
+            write_json(folder / ROUND, {KEY: key, **_json(done)})
         rounds.append(done)
         steps += done.steps
         policy, report = Path(done.policy), Path(done.qualification)
@@ -219,25 +221,9 @@ def _write_table(o: Options, first: Judged, rounds: list[Round]) -> None:
     write_json(o.out / TABLE, {"format": 1, "start": start, "rounds": [_json(one) for one in rounds]})
 
 
-def _claim(path: Path, key: str) -> None:
-    """Note what a round is made from, before anything of it is there.
-
-    Raises:
-        InputError: if what is there was made from something else.
-    """
-    if path.exists() and json.loads(path.read_text()) != key:
-        message = "this round was made from another cell, policy or options"
-        raise InputError(message, file=path, fix="name another --out")
-    write_json(path, key)
-
-
-def _finished(path: Path) -> Round | None:
-    """The round that was finished there."""
-    if not path.exists():
-        return None
-    content = json.loads(path.read_text())
-    both = {name: Judged(**content[name]) for name in ("before", "after")}
-    return Round(**{**content, **both})
+def _read_round(content: dict[str, Any]) -> Round:
+    both: dict[str, Any] = {name: Judged(**content[name]) for name in ("before", "after")}
+    return Round(**{name: content[name] for name in Round._fields} | both)
 
 
 def _steps(policy: Path, recipe: "Recipe") -> int:

@@ -20,6 +20,7 @@ from robot_rlaas.files import sha256_file, write_atomic, write_json
 from robot_rlaas.jobs import calibration, pipeline, qualification, training
 from robot_rlaas.jobs.ledger import key_of
 from robot_rlaas.jobs.pipeline import Result, Watch
+from robot_rlaas.jobs.rounds import finished
 from robot_rlaas.qualify.claims import Plan
 from robot_rlaas.qualify.report import CostMeter
 
@@ -130,7 +131,7 @@ def loop(options: Options, watch: Watch) -> Result:
     for number in range(1, options.turns + 1):
         folder = options.out / f"turn_{number:02d}"
         key = _key(options, number, cell, policy)
-        turn = _finished(folder / TURN, key)
+        turn = finished(folder / TURN, key, _read)
         if turn is None:
             turn = _turn(options, number, cell, policy, folder, watch, key)
             write_json(folder / TURN, turn._asdict())
@@ -177,24 +178,11 @@ def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch:
         cell = str(_extended(Path(cell), known, folder / "cell.yaml"))
     plan = Plan(o.budget, sequential=True, held_out=0)
     now = _judged(cell, policy, seed, plan, folder / "qualification", watch)
-    decision, evidence, tuned = "keep", "every requirement passes in the cell as it is now known", None
-    rate = load_cell(cell).requirements.success.rate
-    if now.passed and stats.binom.cdf(deployed["successes"], o.attempts, rate) < CONTRADICTS:
-        decision = "look at the arm"
-        evidence = (
-            f"the model foretells success, the arm had {deployed['successes']} of {o.attempts} {stopped}".rstrip()
-        )
-    if not now.passed:
-        better = _tune(o, cell, policy, seed, folder, watch)
-        tuned = _judged(cell, better, seed, plan, folder / "qualification_tuned", watch)
-        evidence = qualification.compare_policies(
-            cell, [str(policy), str(better)], seed, min(COMPARED, o.budget), False, folder / "comparison.json", watch
-        ).text
-        decision = "tune" if tuned.passed else "record demonstrations"
-        if tuned.passed or tuned.success > now.success:
-            policy = better
-        if not tuned.passed:
-            evidence += f"; the starts that fail: {folder / 'qualification_tuned' / 'failures.json'}"
+    if now.passed:
+        decision, evidence = _confirmed(o, cell, deployed["successes"], stopped)
+        tuned = None
+    else:
+        decision, evidence, tuned, policy = _better(o, cell, policy, seed, plan, now, folder, watch)
     cost = meter.read()
     return Turn(
         turn=number,
@@ -219,6 +207,30 @@ def _turn(o: Options, number: int, cell: str, policy: Path, folder: Path, watch:
         wall_s=cost["wall_s"],
         core_s=cost["core_s"],
     )
+
+
+def _confirmed(o: Options, cell: str, successes: int, stopped: str) -> tuple[str, str]:
+    """What follows where every requirement passes in the model, and why: the arm may contradict it."""
+    rate = load_cell(cell).requirements.success.rate
+    if stats.binom.cdf(successes, o.attempts, rate) < CONTRADICTS:
+        had = f"the arm had {successes} of {o.attempts} {stopped}".rstrip()
+        return "look at the arm", f"the model foretells success, {had}"
+    return "keep", "every requirement passes in the cell as it is now known"
+
+
+def _better(
+    o: Options, cell: str, policy: Path, seed: int, plan: Plan, now: Judged, folder: Path, watch: Watch
+) -> tuple[str, str, Judged, Path]:
+    """Tune a policy that does not pass: what follows, why, what the tuned one is worth, and which one to go on with."""
+    better = _tune(o, cell, policy, seed, folder, watch)
+    tuned = _judged(cell, better, seed, plan, folder / "qualification_tuned", watch)
+    evidence = qualification.compare_policies(
+        cell, [str(policy), str(better)], seed, min(COMPARED, o.budget), False, folder / "comparison.json", watch
+    ).text
+    if tuned.passed:
+        return "tune", evidence, tuned, better
+    evidence += f"; the starts that fail: {folder / 'qualification_tuned' / 'failures.json'}"
+    return "record demonstrations", evidence, tuned, better if tuned.success > now.success else policy
 
 
 def _deployed(o: Options, folder: Path, seed: int, watch: Watch) -> tuple[dict[str, Any], str]:
@@ -271,21 +283,9 @@ def _extended(cell: Path, known: dict[str, Path], out: Path) -> Path:
     return out
 
 
-def _finished(path: Path, key: str) -> Turn | None:
-    """The turn that was finished there.
-
-    Raises:
-        InputError: if it was made from something else.
-    """
-    try:
-        content = json.loads(path.read_text())
-        tuned = content.pop("tuned")
-        turn = Turn(**content, tuned=None if tuned is None else Judged(*tuned))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    if turn.key != key:
-        raise InputError("this turn was made from another cell, policy or options", file=path, fix="name another --out")
-    return turn
+def _read(content: dict[str, Any]) -> Turn:
+    tuned = content.pop("tuned")
+    return Turn(**content, tuned=None if tuned is None else Judged(*tuned))
 
 
 def _row(turn: Turn) -> str:

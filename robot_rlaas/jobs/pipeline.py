@@ -93,12 +93,15 @@ class Cell:
         with seeing_backend_of(simulator, self.workcell, spec, simulations) as backend:
             yield BatchEnv(spec, self.workcell, backend, seeds, first)
 
-    def env_for(self, policy: "Policy", simulations: int, seeds: Seeds) -> AbstractContextManager["BatchEnv"]:
+    def env_for(
+        self, policy: "Policy", simulations: int, seeds: Seeds, simulator: str = "cpu"
+    ) -> AbstractContextManager["BatchEnv"]:
         """A batched environment for who acts in it: see `env.acting.env_for`."""
         from robot_rlaas.env.acting import env_for
-        from robot_rlaas.sim.cpu import CpuBackend
+        from robot_rlaas.sim.backends import backend_of
 
-        return env_for(policy, self.spec, self.workcell, CpuBackend(self.workcell, self.spec, simulations), seeds)
+        backend = backend_of(simulator, self.workcell, self.spec, simulations)
+        return env_for(policy, self.spec, self.workcell, backend, seeds)
 
 
 def widened(cell: CellSpec, factor: float) -> CellSpec:

@@ -118,7 +118,9 @@ def _directory(path: Path, cell: CellSpec, contract: Contract, rows: int) -> Loa
     if (path / "policy.onnx").is_file():
         return _policy(path, name, cell, contract)
     if (path / "config.json").is_file():
-        return Loaded(_foreign().load_lerobot(path, contract, rows), name, sha256_tree(path), "lerobot")
+        with _torch_needed():
+            from robot_rlaas.learn.foreign_lerobot import load_lerobot
+        return Loaded(load_lerobot(path, contract, rows), name, sha256_tree(path), "lerobot")
     raise _unknown("nothing that acts is in this directory", path)
 
 
@@ -182,19 +184,20 @@ def _file(path: Path, cell: CellSpec, contract: Contract) -> Loaded:
 
         if is_bundle(path):
             return _bundle(path, contract)
-        return Loaded(_foreign().load_sb3(path, contract), path.name, sha256_file(path), "sb3")
+        with _torch_needed():
+            from robot_rlaas.learn.foreign_sb3 import load_sb3
+        return Loaded(load_sb3(path, contract), path.name, sha256_file(path), "sb3")
     raise _unknown("this file is nothing that acts", path)
 
 
-def _foreign() -> Any:
-    """The loaders that need torch."""
+@contextlib.contextmanager
+def _torch_needed() -> Iterator[None]:
     try:
-        from robot_rlaas.learn import foreign
+        yield
     except ImportError as error:
         raise InputError(
             f"this kind of policy needs torch ({error})", fix="pip install 'robot_rlaas[train]', or export it as ONNX"
         ) from error
-    return foreign
 
 
 def _python(module: str, attribute: str, contract: Contract, rows: int) -> Loaded:

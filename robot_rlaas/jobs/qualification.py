@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -11,6 +11,7 @@ from robot_rlaas.cell.contract import Policy
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.cell.seeds import Seeds, Space, key_of, sequence_json
 from robot_rlaas.cell.spec import CellSpec, Variation
+from robot_rlaas.env.batch import Outcome
 from robot_rlaas.files import staged_dir, write_atomic, write_json
 from robot_rlaas.jobs.pipeline import Cell, Result, Watch
 from robot_rlaas.jobs.policies import Loaded, load
@@ -24,6 +25,7 @@ from robot_rlaas.qualify.observed import Observed
 from robot_rlaas.qualify.report import CostMeter, PolicyIdentity, build_report, differences, passed, versions
 from robot_rlaas.qualify.schema import Report
 from robot_rlaas.qualify.trials import Trial, run_trials, stream
+from robot_rlaas.sim.backends import CPU
 
 SIMULATIONS = 250
 FAILURE_CLIPS = 5
@@ -36,17 +38,19 @@ NAMES = {
 }
 
 
-def qualify(reference: str, policy: str | Path, seed: int, plan: Plan, out: Path, watch: Watch) -> Result:
+def qualify(
+    reference: str, policy: str | Path, seed: int, plan: Plan, out: Path, watch: Watch, simulator: str = CPU
+) -> Result:
     """Judge a policy on episodes that did not exist before it did.
 
     Writes report.json, report.html, report.xml (JUnit), failures.json (the starts of the failed episodes) and, for a
-    bundle, domain.json (what was seen in the successful ones).
+    bundle, domain.json (what was seen in the successful ones). `simulator` as of `sim.backends.backend_of`.
     """
     refuse_to_replace(out)
     if (out / "deployment").exists():
         raise InputError("attempts on an arm are in there: they are not replaced", file=out, fix="name another")
     cell = Cell.load(reference)
-    report, trials, failures, domain = _judge(cell, policy, seed, plan, watch)
+    report, trials, failures, domain = _judge(cell, policy, seed, plan, watch, simulator)
     with staged_dir(out) as part:
         part.mkdir()
         clips, missing = _clips(cell, policy, report, part, watch)
@@ -104,8 +108,10 @@ def reproduce(reference: str, policy: str | Path, old: Path, watch: Watch) -> Re
         )
     plan = report["plan"]
     asked = Plan(plan["episodes"], plan["sequential"], plan["held_out"], plan["sensitivity"])
-    new, *_ = _judge(cell, policy, report["seed"], asked, watch, expected=report["policy"]["sha256"], file=old)
-    now = versions()
+    simulator = report.get("simulator") or CPU
+    expected = report["policy"]["sha256"]
+    new, *_ = _judge(cell, policy, report["seed"], asked, watch, simulator, expected=expected, file=old)
+    now = versions(simulator)
     changed = [f"{k} {v} -> {now.get(k)}" for k, v in report["versions"].items() if now.get(k) != v]
     if changed:
         watch.say(f"  other versions: {', '.join(changed)}")
@@ -154,7 +160,14 @@ def compare_policies(
 
 
 def _judge(
-    cell: Cell, policy: str | Path, seed: int, plan: Plan, watch: Watch, expected: str = "", file: Path | None = None
+    cell: Cell,
+    policy: str | Path,
+    seed: int,
+    plan: Plan,
+    watch: Watch,
+    simulator: str,
+    expected: str = "",
+    file: Path | None = None,
 ) -> tuple[dict[str, Any], list[Trial], list[Cluster], Domain | None]:
     rows = min(SIMULATIONS, plan.episodes)
     loaded = load(policy, cell.spec, rows)
@@ -166,32 +179,56 @@ def _judge(
     fresh = freshness(seeds, loaded.sha256, loaded.provenance)
     meter = CostMeter()
     observed, count = Observed(DOMAIN_EPISODES), _Count(watch, "fresh episodes", 0, plan.episodes)
-    with cell.env_for(loaded.policy, rows, seeds) as env:
+    with cell.env_for(loaded.policy, rows, seeds, simulator) as env:
         judgement = judge(cell.spec, stream(env, loaded.policy, count, observed), plan)
     outcomes = [trial.outcome for trial in judgement.trials]
     seen = observed.of(o.episode for o in outcomes if o.success) if loaded.sha256 else []
     domain = fit(seen, env.contract, cell.spec.hash, loaded.sha256)
-    held_out = sensitivity = None
-    again = _Again(policy, cell.spec, loaded.sha256)
-    trained = _trained(loaded)
-    told = "policy" if trained else "cell"
-    trained = trained or cell.spec.variation
-    settings = len(held_out_settings(cell.spec, trained))
-    if plan.held_out and settings:
-        count = _Count(watch, "held-out episodes", 0, settings * plan.held_out)
-        held_out = held_out_report(cell.spec, trained, again, seeds, plan.held_out, outcomes, count)
-    if plan.sensitivity:
-        count = _Count(watch, "sensitivity", 0, sensitivity_points(cell.spec) * plan.sensitivity)
-        sensitivity = sensitivity_report(cell.spec, again, seeds, plan.sensitivity, outcomes, count)
-    beyond = [*(held_out or []), *([sensitivity] if sensitivity else [])]
-    simulated_s = sum(o.steps for o in outcomes) * cell.spec.period_s + sum(part["simulated_s"] for part in beyond)
+    beyond = _beyond(cell.spec, policy, loaded, seeds, plan, outcomes, simulator, watch)
+    simulated_s = sum(o.steps for o in outcomes) * cell.spec.period_s + beyond.simulated_s
     cost = {**meter.read(), "simulated_s": round(simulated_s, 2)}
     failures = clusters(cell.spec, judgement.trials)
     identity = PolicyIdentity(loaded.name, loaded.sha256, loaded.kind)
-    report = build_report(
-        cell.spec, identity, seeds, plan, judgement, fresh, cost, failures, held_out, sensitivity, told
-    )
+    report = build_report(cell.spec, identity, seeds, plan, judgement, fresh, cost, failures, *beyond, simulator)
     return report, judgement.trials, failures, domain
+
+
+class _Beyond(NamedTuple):
+    """What becomes of a policy beyond ranges: see `build_report`."""
+
+    held_out: list[dict[str, Any]] | None
+    sensitivity: dict[str, Any] | None
+    whose: str
+
+    @property
+    def simulated_s(self) -> float:
+        """Of all these episodes."""
+        parts = [*(self.held_out or []), *([self.sensitivity] if self.sensitivity else [])]
+        return sum(part["simulated_s"] for part in parts)
+
+
+def _beyond(
+    cell: CellSpec,
+    policy: str | Path,
+    loaded: Loaded,
+    seeds: Seeds,
+    plan: Plan,
+    outcomes: list[Outcome],
+    simulator: str,
+    watch: Watch,
+) -> _Beyond:
+    """Held-out factors and curves of sensitivity, where the plan asks for them."""
+    held_out = sensitivity = None
+    again, trained = _Again(policy, cell, loaded.sha256), _trained(loaded)
+    ranges = trained or cell.variation
+    settings = len(held_out_settings(cell, ranges))
+    if plan.held_out and settings:
+        count = _Count(watch, "held-out episodes", 0, settings * plan.held_out)
+        held_out = held_out_report(cell, ranges, again, seeds, plan.held_out, outcomes, count, simulator)
+    if plan.sensitivity:
+        count = _Count(watch, "sensitivity", 0, sensitivity_points(cell) * plan.sensitivity)
+        sensitivity = sensitivity_report(cell, again, seeds, plan.sensitivity, outcomes, count, simulator)
+    return _Beyond(held_out, sensitivity, "policy" if trained else "cell")
 
 
 class _Again:
@@ -258,7 +295,8 @@ def _clips(
             return [], str(error)
         told = f"Episode {episode}. {text[0].upper()}{text[1:]}"
         if film.outcome.success != good[numbers.index(episode)]:
-            told += " Run alone, it ended otherwise: this policy's arithmetic depends on how many rows it sees."
+            alone = "Run alone, it ended otherwise: this policy's arithmetic depends on how many rows it sees."
+            told += f" {alone}" if report["simulator"] == CPU else " Filmed on the CPU, it ended otherwise."
         films.append((title, told, path.read_bytes()))
         path.unlink()
     return films, ""

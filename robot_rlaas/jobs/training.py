@@ -54,11 +54,7 @@ def train(
     provenance = {
         "demonstrations_sha256": sha256_tree(demonstrations),
         "demonstrations_cell_hash": lineage.cell_hash,
-        "sequences": [
-            *lineage.sequences,
-            *(sequence_json(Seeds(seed, space)) for space in (Space.TRAIN, Space.VALIDATE)),
-            *(_sequences(start) if start else ()),
-        ],
+        "sequences": [*lineage.sequences, *_own_sequences(seed), *(_sequences(start) if start else ())],
         "variation": training_env.cell.variation.model_dump(mode="json"),
         "calibrated": cell.spec.calibration is not None,
         "simulator": simulator,
@@ -130,6 +126,11 @@ class ShownTraining(NamedTuple):
             )
         if self.follow:
             self.follow.improving(progress)
+
+
+def _own_sequences(seed: int) -> list[dict[str, Any]]:
+    """Of the episodes that a training draws itself."""
+    return [sequence_json(Seeds(seed, space)) for space in (Space.TRAIN, Space.VALIDATE)]
 
 
 def _sequences(policy: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
+from torch.autograd.graph import register_multi_grad_hook
+from torch.nn.utils import get_total_norm
 
 from robot_rlaas.cell.contract import Contract, components
 from robot_rlaas.cell.errors import InputError, StageError
@@ -71,15 +73,18 @@ def check_step(env: BatchEnv, step: Step, episode: np.ndarray) -> None:
 
 
 def watch_gradients(policy: ActorCriticPolicy) -> None:
-    """From now on a gradient that is no number raises `NotFinite` before anything is learned from it.
+    """From now on gradients that are no numbers raise `NotFinite` before anything is learned from them.
 
-    Actor and critic share no weights, so whose gradient it is says whose loss it was.
+    Actor and critic share no weights, so whose gradient it is says whose loss it was. All of a backward pass are looked
+    at together: on a GPU every look waits for it.
     """
-    for name, parameter in policy.named_parameters():
-        loss = next((of for part, of in LOSSES.items() if part in name), CRITIC)
-        parameter.register_hook(lambda gradient, loss=loss: _check_gradient(gradient, loss))
+    named = dict(policy.named_parameters())
+    losses = [next((of for part, of in LOSSES.items() if part in name), CRITIC) for name in named]
 
+    def check(gradients: Sequence[torch.Tensor | None]) -> None:
+        there = {i: gradient for i, gradient in enumerate(gradients) if gradient is not None}
+        if not get_total_norm(list(there.values()), math.inf).isfinite():
+            first = next(i for i, gradient in there.items() if not gradient.isfinite().all())
+            raise NotFinite(f"the {losses[first]} has a gradient that is not finite")
 
-def _check_gradient(gradient: torch.Tensor, loss: str) -> None:
-    if not math.isfinite(float(gradient.sum())):
-        raise NotFinite(f"the {loss} has a gradient that is not finite")
+    register_multi_grad_hook(list(named.values()), check)

@@ -2,13 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, model_validator
 
 from robot_rlaas.assets import data_dir, find
-from robot_rlaas.cell.calibration import NonNegative
+from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
+from robot_rlaas.learn.quantities import Batch, Count, Layers, Noise, Rate, Rows, Widening, Width
 
 DEFAULT = "default"
+MOST_FRAMES = 10_000_000  # of 96 x 96 pixels, 280 GB
+
+Frames = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Lessons(Spec):
@@ -34,22 +38,29 @@ class Lessons(Spec):
         validation_episodes: fresh ones after each lesson.
     """
 
-    simulations: PositiveInt
-    noise: NonNegative
-    widen: Annotated[float, Field(ge=1)]
-    share: Annotated[float, Field(gt=0, le=1)]
-    teacher_frames: PositiveInt
-    student_rounds: Annotated[int, Field(ge=0)]
-    student_frames: PositiveInt
-    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    features: PositiveInt
-    hidden: tuple[PositiveInt, ...]
-    batch_size: PositiveInt
-    eye_passes: tuple[PositiveInt, PositiveInt]
-    eye_rate: tuple[PositiveFloat, PositiveFloat]
-    hand_passes: tuple[PositiveInt, PositiveInt]
-    hand_rate: PositiveFloat
-    validation_episodes: PositiveInt
+    simulations: Rows
+    noise: Noise
+    widen: Widening
+    share: Annotated[float, Field(ge=0.001, le=1)]
+    teacher_frames: Annotated[Frames, Field(ge=2)]
+    student_rounds: Annotated[int, Field(ge=0, le=100)]
+    student_frames: Frames
+    channels: Annotated[Layers, Field(min_length=1)]
+    features: Width
+    hidden: Layers
+    batch_size: Batch
+    eye_passes: tuple[Count, Count]
+    eye_rate: tuple[Rate, Rate]
+    hand_passes: tuple[Count, Count]
+    hand_rate: Rate
+    validation_episodes: Count
+
+    @model_validator(mode="after")
+    def _frames_fit(self) -> "Lessons":
+        if self.frames > MOST_FRAMES:
+            message = f"must not make more than {MOST_FRAMES:,} frames of all lessons; it makes {self.frames:,}"
+            raise Wrong("student_frames", message)
+        return self
 
     @property
     def frames(self) -> int:

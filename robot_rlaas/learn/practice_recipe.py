@@ -2,14 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 
 from robot_rlaas.assets import data_dir, find
-from robot_rlaas.cell.calibration import NonNegative
 from robot_rlaas.cell.quantities import Fraction
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
+from robot_rlaas.learn.quantities import Batch, Count, Layers, Noise, Rate, Spread, Times
 
 DEFAULT = "default"
+
+Hold = Annotated[float, Field(ge=0, le=1000)]
 
 
 class PracticeRecipe(Spec):
@@ -37,23 +39,23 @@ class PracticeRecipe(Spec):
         caution: how many times as much force costs as in training: on an arm it stops the attempt.
     """
 
-    hidden: tuple[PositiveInt, ...]
-    clone_epochs: PositiveInt
-    critics: Annotated[int, Field(ge=2)]
-    critic_hidden: tuple[PositiveInt, ...]
-    batch_size: Annotated[int, Field(ge=2)]
-    updates_per_period: PositiveInt
-    actor_every: PositiveInt
-    critics_first: Annotated[int, Field(ge=0)]
-    learning_rate: PositiveFloat
+    hidden: Layers
+    clone_epochs: Count
+    critics: Annotated[int, Field(ge=2, le=100)]
+    critic_hidden: Layers
+    batch_size: Batch
+    updates_per_period: Count
+    actor_every: Count
+    critics_first: Times
+    learning_rate: Rate
     target_rate: Fraction
     discount: Fraction
-    steps_ahead: PositiveInt
-    entropy: NonNegative
-    hold: tuple[NonNegative, NonNegative]
-    hold_periods: PositiveInt
-    noise_std: tuple[PositiveFloat, NonNegative]
-    caution: PositiveFloat
+    steps_ahead: Annotated[int, Field(ge=1, le=1000)]
+    entropy: Annotated[float, Field(ge=0, le=10)]
+    hold: tuple[Hold, Hold]
+    hold_periods: Count
+    noise_std: tuple[Spread, Noise]
+    caution: Annotated[float, Field(gt=0, le=1000)]
 
 
 def load_practice(reference: str) -> PracticeRecipe:

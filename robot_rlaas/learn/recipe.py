@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, model_validator
 
 from robot_rlaas.assets import data_dir, find
-from robot_rlaas.cell.calibration import NonNegative
+from robot_rlaas.cell.explain import Wrong
 from robot_rlaas.cell.quantities import Fraction
 from robot_rlaas.cell.strict_yaml import Spec, load_spec
+from robot_rlaas.learn.quantities import Batch, Count, Layers, Noise, Rate, Rows, Spread, Times, Widening
 
 DEFAULT = "default"
+MOST_PERIODS = 10_000_000  # some GB
 
 
 class Recipe(Spec):
@@ -41,29 +43,37 @@ class Recipe(Spec):
         validation_episodes: fresh episodes in each.
     """
 
-    demonstrations: PositiveInt
-    demonstration_noise: NonNegative
-    hidden: tuple[PositiveInt, ...]
-    clone_epochs: Annotated[int, Field(ge=0)]
-    aggregate_rounds: Annotated[int, Field(ge=0)]
-    aggregate_episodes: PositiveInt
-    aggregate_epochs: PositiveInt
-    simulations: PositiveInt
-    rollout_steps: PositiveInt
-    batch_size: PositiveInt
-    epochs: PositiveInt
+    demonstrations: Count
+    demonstration_noise: Noise
+    hidden: Annotated[Layers, Field(min_length=1)]
+    clone_epochs: Times
+    aggregate_rounds: Times
+    aggregate_episodes: Count
+    aggregate_epochs: Count
+    simulations: Rows
+    rollout_steps: Annotated[int, Field(ge=1, le=10_000)]
+    batch_size: Batch
+    epochs: Count
     discount: Fraction
     gae_lambda: Fraction
-    clip: PositiveFloat
-    target_kl: PositiveFloat
-    learning_rate: tuple[PositiveFloat, PositiveFloat]
-    noise_std: tuple[PositiveFloat, PositiveFloat]
-    critic_warmup: Annotated[int, Field(ge=0)]
-    widen: Annotated[float, Field(ge=1)]
+    clip: Annotated[float, Field(gt=0, le=1)]
+    target_kl: Annotated[float, Field(gt=0, le=10)]
+    learning_rate: tuple[Rate, Rate]
+    noise_std: tuple[Spread, Spread]
+    critic_warmup: Times
+    widen: Widening
     average: Annotated[float, Field(ge=0, lt=1)]
-    budget_steps: PositiveInt
-    validate_every: PositiveInt
-    validation_episodes: PositiveInt
+    budget_steps: Count
+    validate_every: Count
+    validation_episodes: Count
+
+    @model_validator(mode="after")
+    def _an_update_fits(self) -> "Recipe":
+        periods = self.rollout_steps * self.simulations
+        if not 2 <= periods <= MOST_PERIODS:
+            message = f"must make updates of 2 to {MOST_PERIODS:,} control periods in all simulations together"
+            raise Wrong("rollout_steps", f"{message}; it makes {periods:,}")
+        return self
 
 
 def recipe_for(cell: str) -> str:

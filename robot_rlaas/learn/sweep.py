@@ -68,7 +68,7 @@ def _check(at: str, base: Recipe, name: str, value: Any) -> None:
     try:
         varied(base, {name: value})
     except ValidationError as error:
-        reason = error.errors()[0]["msg"].replace("Input should be", "must be")
+        reason = error.errors()[0]["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
         raise Wrong(at, f"{value!r} is no {name}: it {reason}") from error
 
 

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from robot_rlaas.deploy.easing import EASED
+
 LOST_S = 1.6  # the supervisor speaks once per second, and whenever something changes
 SILENT_S = 0.5  # without a target of an active policy
 NOT_CURRENT = "Nothing below is current. If the arm moves, use its own emergency stop."
@@ -108,7 +110,8 @@ class Situation:
             return Headline("lost", title, NOT_CURRENT if heard else "It has not spoken yet.")
         if stopped:
             title = "Stopped by the operator" if stopped == "operator" else "Stopped"
-            return Headline("stop", title, f"{why} The arm stands until the stop is reset.")
+            eased = " It may soon move back a little, to press no more." if stopped in EASED else ""
+            return Headline("stop", title, f"{why} The arm stands until the stop is reset.{eased}")
         if held:
             return Headline("hold", "Held for a moment", f"{why} It goes on by itself when that is over.")
         if self.finished:

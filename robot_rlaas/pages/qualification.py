@@ -205,5 +205,6 @@ def _provenance(report: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Fresh", "; ".join([*fresh["statements"], *(f"but {objection}" for objection in fresh["objections"])])),
         ("Seed", f"{report['seed']}, seed space {report['space']}, episodes 0 to {report['episodes'] - 1}"),
         ("Key", " ".join(map(str, report["key"])) or "none"),
+        *([("Simulator", simulator)] if (simulator := report.get("simulator")) else []),
         ("Versions", versions),
     ]

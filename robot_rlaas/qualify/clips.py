@@ -12,9 +12,8 @@ from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
 from robot_rlaas.env.acting import env_for
 from robot_rlaas.env.batch import BatchEnv, Outcome
-from robot_rlaas.sim.backend import Physics, Poses
+from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.cpu import CpuBackend
-from robot_rlaas.sim.draws import Draw
 from robot_rlaas.sim.model import Workcell
 from robot_rlaas.sim.render import Renderer, text_strip, write_video
 
@@ -48,12 +47,11 @@ def clip(
     Raises:
         RenderingUnavailable: where there is no EGL.
     """
-    backend = CpuBackend(workcell, cell, 1, nthread=1)
     outcomes: list[Outcome] = []
     near = Renderer(workcell, WIDTH_PX, HEIGHT_PX, shadows=False)
     far = Renderer(workcell, 2 * INSET_PX, INSET_PX * 3 // 2, shadows=False, smooth=False)  # shrunk, hence smooth
     with near, far:
-        camera = _Camera(backend, near, far)
+        camera = _Camera(workcell, cell, near, far)
         with env_for(policy, cell, workcell, camera, seeds, first_episode=episode) as env:
             write_video(_frames(env, camera, policy, outcomes), path, round(cell.control.rate_hz))
     return Clip(path, outcomes[0])
@@ -79,24 +77,19 @@ def _ending(env: BatchEnv, outcome: Outcome) -> str:
     return "success" if outcome.success else f"not done: got as far as {env.task.stages[outcome.stage]}"
 
 
-class _Camera:
-    """A backend that takes a picture after every step, before the environment starts the next episode."""
+class _Camera(CpuBackend):
+    """One simulation, which takes a picture after every step, before the environment starts the next episode."""
 
-    def __init__(self, backend: CpuBackend, near: Renderer, far: Renderer) -> None:
-        self.nsim, self.substeps = backend.nsim, backend.substeps
-        self._backend, self._near, self._far = backend, near, far
+    def __init__(self, workcell: Workcell, cell: CellSpec, near: Renderer, far: Renderer) -> None:
+        super().__init__(workcell, cell, 1, nthread=1)
+        self._near, self._far = near, far
         self.picture, self.contact_N = np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8), 0.0
 
-    def reset(self, ids: np.ndarray, start: Draw, q_rad: np.ndarray) -> Physics:
-        return self._backend.reset(ids, start, q_rad)
-
-    def poses(self) -> Poses:
-        return self._backend.poses()
-
     def step(self, setpoints_rad: np.ndarray, opening: np.ndarray | None = None) -> Physics:
-        physics = self._backend.step(setpoints_rad, opening)
-        picture = Image.fromarray(self._near.draw(self._backend, 0, "close"))
-        wide = Image.fromarray(self._far.draw(self._backend, 0, "cell"))
+        """See `Backend.step`."""
+        physics = super().step(setpoints_rad, opening)
+        picture = Image.fromarray(self._near.draw(self, 0, "close"))
+        wide = Image.fromarray(self._far.draw(self, 0, "cell"))
         inset = wide.reduce(2)
         picture.paste("white", (8, 8, inset.width + 12, inset.height + 12))
         picture.paste(inset, (10, 10))

@@ -14,7 +14,7 @@ from robot_rlaas.env.batch import Outcome
 from robot_rlaas.qualify.claims import ALPHA
 from robot_rlaas.qualify.statistics import difference, proportion, quantile
 from robot_rlaas.qualify.trials import run_trials
-from robot_rlaas.sim.cpu import CpuBackend
+from robot_rlaas.sim.backends import CPU, backend_of
 from robot_rlaas.sim.model import build
 from robot_rlaas.sim.variation import Beyond
 
@@ -86,11 +86,16 @@ def sensitivity_settings(cell: CellSpec) -> Iterator[tuple[str, float, Setting]]
 
 
 def run_setting(
-    setting: Setting, policy: Policy, seeds: Seeds, episodes: int, on_episodes: Callable[[int], None]
+    setting: Setting,
+    policy: Policy,
+    seeds: Seeds,
+    episodes: int,
+    on_episodes: Callable[[int], None],
+    simulator: str = CPU,
 ) -> list[Outcome]:
     """The outcomes of a setting's first episodes. The model is built anew: its shape may differ."""
     workcell = build(setting.cell)
-    backend = CpuBackend(workcell, setting.cell, _rows(episodes))
+    backend = backend_of(simulator, workcell, setting.cell, _rows(episodes))
     with env_for(policy, setting.cell, workcell, backend, seeds, beyond=setting.beyond) as env:
         return [trial.outcome for trial in run_trials(env, policy, episodes, on_episodes)]
 
@@ -103,6 +108,7 @@ def held_out_report(
     episodes: int,
     nominal: list[Outcome],
     on_episodes: Callable[[int], None],
+    simulator: str = CPU,
 ) -> list[dict[str, Any]]:
     """One entry per held-out setting, the one that costs most success first.
 
@@ -116,12 +122,13 @@ def held_out_report(
         episodes: per setting.
         nominal: outcomes inside the cell's ranges, to compare with.
         on_episodes: hears of ended episodes.
+        simulator: as of `sim.backends.backend_of`.
     """
     entries, policy = [], make_policy(_rows(episodes))
     need, settings = cell.requirements.contact_force_N, held_out_settings(cell, trained)
     for number, setting in enumerate(settings):
         own = Seeds(seeds.seed, Space.HELD_OUT, (*seeds.key, number))
-        outcomes = run_setting(setting, policy, own, episodes, on_episodes)
+        outcomes = run_setting(setting, policy, own, episodes, on_episodes, simulator)
         good = sum(o.success for o in outcomes)
         gap = gap_json(sum(o.success for o in nominal), len(nominal), good, len(outcomes), len(settings))
         force = quantile(np.array([o.peak_force_N for o in outcomes]), need.quantile)
@@ -148,6 +155,7 @@ def sensitivity_report(
     episodes: int,
     nominal: list[Outcome],
     on_episodes: Callable[[int], None],
+    simulator: str = CPU,
 ) -> dict[str, Any]:
     """Success against reach, factor by factor, and the factor that breaks the policy at the least reach.
 
@@ -155,7 +163,7 @@ def sensitivity_report(
 
     Args:
         cell: its ranges are reach 1.
-        make_policy, seeds, nominal, on_episodes: as in `held_out_report`.
+        make_policy, seeds, nominal, on_episodes, simulator: as in `held_out_report`.
         episodes: per point.
     """
     rate = np.mean([o.success for o in nominal])
@@ -163,7 +171,7 @@ def sensitivity_report(
     policy, simulated_s = make_policy(_rows(episodes)), 0.0
     for number, (factor, reach, setting) in enumerate(sensitivity_settings(cell)):
         own = Seeds(seeds.seed, Space.HELD_OUT, (*seeds.key, 1000 + number))
-        outcomes = run_setting(setting, policy, own, episodes, on_episodes)
+        outcomes = run_setting(setting, policy, own, episodes, on_episodes, simulator)
         good = sum(o.success for o in outcomes)
         point = {"reach": reach, "range": getattr(setting.cell.variation, factor), "edges": edges(setting)}
         curves.setdefault(factor, []).append({**point, "success": success_json(good, episodes)})

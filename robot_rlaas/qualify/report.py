@@ -45,6 +45,7 @@ def build_report(
     held_out: list[dict[str, Any]] | None = None,
     sensitivity: dict[str, Any] | None = None,
     held_out_beyond: str = "cell",
+    simulator: str | None = None,
 ) -> dict[str, Any]:
     """The content of report.json; `schema.Report` says what that is.
 
@@ -59,6 +60,7 @@ def build_report(
         failures: from `failures.clusters`.
         held_out, sensitivity: from `held_out.held_out_report` and `sensitivity_report`, where they were asked for.
         held_out_beyond: whose ranges that is: the "policy"'s, if it says what it was trained on, or else the "cell"'s.
+        simulator: that judged, as of `sim.backends.backend_of`; None for attempts on an arm.
     """
     outcomes = [trial.outcome for trial in judgement.trials]
     requirements = _requirements(cell, outcomes, plan, judgement)
@@ -73,7 +75,8 @@ def build_report(
         "cell_hash": cell.hash,
         "policy": policy._asdict(),
         **sequence_json(seeds),
-        "versions": versions(),
+        "simulator": simulator,
+        "versions": versions(simulator),
         "plan": {**plan._asdict(), "batch": BATCH, "alpha": ALPHA},
         "fresh": {
             "proved": fresh.proved,
@@ -147,9 +150,10 @@ def _per_episode(cell: CellSpec, trials: list[Trial]) -> dict[str, list[Any]]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions(simulator: str | None = None) -> dict[str, str]:
     """Of everything that the figures depend on."""
-    names = ("mujoco", "numpy", "onnxruntime", "robot_rlaas")
+    names = ["mujoco", "numpy", "onnxruntime", "robot_rlaas"]
+    names += ["mujoco-warp", "warp-lang"] if (simulator or "").startswith("warp") else []
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 

@@ -1,7 +1,7 @@
 """What report.json holds. `python -m robot_rlaas.qualify.schema` prints it as JSON Schema."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
@@ -162,7 +162,8 @@ class Report(TypedDict):
     """A qualification, or a trial where the episodes' freshness is not proved and nothing passes.
 
     `held_out_beyond`: whether `held_out` lies beyond the ranges that the policy says it was trained on, or beyond the
-    cell's because it does not say.
+    cell's because it does not say. `simulator`: "cpu", or MuJoCo Warp on one of its devices, such as "warp:cuda"; null
+    where attempts on an arm were judged. Reports without it are older, and of "cpu" or an arm.
     """
 
     format: Literal[4]
@@ -173,6 +174,7 @@ class Report(TypedDict):
     seed: int
     space: str
     key: list[int]
+    simulator: NotRequired[str | None]
     versions: dict[str, str]
     plan: PlanEntry
     fresh: FreshEntry

@@ -35,7 +35,6 @@ FAILURE_KINDS = {
 }
 COMBINED_AXES = ("miss_x_mm", "miss_y_mm", "miss_mm", "tilt_deg", "twist_deg")
 AXES = (*START_AXES, *COMBINED_AXES)
-HISTORY = (*(f"{stage}_s" for stage in insertion.STAGES[1:]), "peak_force_N", "peak_at_s")
 PHRASES = {  # clause, format of its value, unit
     "plate_x_mm": ("the plate lay {} off in x", "+z.1f", " mm"),
     "plate_y_mm": ("the plate lay {} off in y", "+z.1f", " mm"),

@@ -56,16 +56,11 @@ class Draw(NamedTuple):
         return Draw(*(field[rows] for field in self))
 
 
-def uniform(
-    rng: np.random.Generator,
-    ends: tuple[float, float],
-    inner: tuple[float, float] | None = None,
-    size: int | None = None,
-) -> np.ndarray:
-    """Uniform between two ends or, where there is an inner range, in what of it lies outside that."""
+def within(share: np.ndarray, ends: tuple[float, float], inner: tuple[float, float] | None = None) -> np.ndarray:
+    """Shares (...), from 0 to 1, of the way between two ends, or of what lies outside an inner range."""
     low, high = ends
     if inner is None:
-        return low + rng.uniform(0.0, high - low, size)
+        return low + share * (high - low)
     below, above = max(inner[0] - low, 0.0), max(high - inner[1], 0.0)
-    at = np.asarray(rng.uniform(0.0, below + above, size))
+    at = share * (below + above)
     return np.where(at <= below, low + at, inner[1] + at - below)

@@ -11,7 +11,7 @@ import numpy as np
 from robot_rlaas.cell.cameras import CameraSpec
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.draws import uniform
+from robot_rlaas.sim.draws import within
 
 Range = tuple[float, float]
 APART = (0x10075,)  # what keeps the generator apart from the episode's
@@ -63,7 +63,7 @@ def plain(cell: CellSpec, rows: int) -> Looks:
 
 def _one(cell: CellSpec, rng: np.random.Generator, beyond: Mapping[str, Range]) -> np.ndarray:
     def drawn(factor: str, size: int) -> np.ndarray:
-        return uniform(rng, getattr(cell.variation, factor), beyond.get(factor), size)
+        return within(rng.random(size), getattr(cell.variation, factor), beyond.get(factor))
 
     parts = [drawn("light_scale", 1), np.deg2rad(drawn("light_deg", 2)), drawn("color_shift", 3 * SLOTS)]
     for camera in cell.cameras.values():

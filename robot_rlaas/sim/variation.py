@@ -14,7 +14,7 @@ import numpy as np
 from robot_rlaas.cell.calibration import PHYSICAL, Calibration
 from robot_rlaas.cell.seeds import Seeds
 from robot_rlaas.cell.spec import CellSpec
-from robot_rlaas.sim.draws import Draw, uniform
+from robot_rlaas.sim.draws import Draw, within
 from robot_rlaas.sim.learned import as_learned
 from robot_rlaas.sim.looks import draw_looks
 from robot_rlaas.sim.model import TIMESTEP_S
@@ -22,6 +22,16 @@ from robot_rlaas.sim.model import TIMESTEP_S
 Beyond = Mapping[str, tuple[float, float]]  # factor of the cell's variation -> inner range, in the cell file's units
 NOTHING: Beyond = MappingProxyType({})
 TRIES = 64
+SIZES = {  # of what a factor of the cell's variation gives, in the order in which they are drawn
+    "plate_xy_mm": 2,
+    "plate_yaw_deg": 1,
+    "plate_bias_mm": 2,
+    "plate_bias_deg": 1,
+    "hand_offset_mm": 3,
+    "hand_offset_deg": 3,
+    "friction": 1,
+}
+PER_JOINT = ("joint_damping_scale", "joint_friction_Nm", "servo_gain_scale")  # and then these
 CALIBRATED = {  # field of Draw -> name of an estimate, which is that of the cell's factor where there is one
     "delay_s": "command_delay_s",
     "gain_scale": "servo_gain_scale",
@@ -43,7 +53,7 @@ def draw(cell: CellSpec, seeds: Seeds, episodes: np.ndarray, beyond: Beyond = NO
         beyond: factors that are drawn from the parts of their range outside this inner range, calibrated or not.
     """
     generators = [seeds.generator(int(e)) for e in episodes]
-    drawn = Draw(*(np.array(column) for column in zip(*(_one(cell, rng, beyond) for rng in generators))))
+    drawn = _ranges(cell, generators, beyond)
     if cell.cameras:
         drawn = drawn._replace(looks=draw_looks(cell, seeds, episodes, beyond))
     if cell.contact:
@@ -51,37 +61,52 @@ def draw(cell: CellSpec, seeds: Seeds, episodes: np.ndarray, beyond: Beyond = NO
     return _calibrated(drawn, cell.calibration, generators, beyond) if cell.calibration else drawn
 
 
-def _one(cell: CellSpec, rng: np.random.Generator, beyond: Beyond) -> Draw:
-    s, k = cell.sensing, len(cell.robot.home_deg)
+def _ranges(cell: CellSpec, generators: list[np.random.Generator], beyond: Beyond) -> Draw:
+    """What is drawn from the cell's ranges."""
+    s, n, k, periods = cell.sensing, len(generators), len(cell.robot.home_deg), cell.horizon + 1
+    sizes = {**SIZES, **dict.fromkeys(PER_JOINT, k), "command_delay_s": 1}
+    bias, shares, wrench = np.empty((n, 6)), np.empty((n, sum(sizes.values()))), np.empty((n, periods, 6))
+    joints, sight = np.empty((n, periods, k)), np.empty((n, periods, cell.task.watched, 3))
+    low, high = np.array(list(cell.task.start_ranges.values())).reshape(-1, 2).T
+    start = np.empty((n, len(low)))
+    for i, rng in enumerate(generators):  # this order is what makes episode 7 that episode
+        rng.standard_normal(out=bias[i])
+        rng.random(out=shares[i])
+        rng.standard_normal(out=wrench[i])
+        rng.standard_normal(out=joints[i])
+        start[i] = rng.uniform(low, high)
+        rng.standard_normal(out=sight[i])
+    wrench *= np.repeat([s.force_noise_N, s.torque_noise_Nm], 3)
+    wrench += (np.repeat([s.force_bias_N, s.torque_bias_Nm], 3) * bias)[:, None]
+    joints *= s.joint_noise_rad
+    share = dict(zip(sizes, np.split(shares, np.cumsum([*sizes.values()])[:-1], axis=1)))
 
-    def drawn(factor: str, size: int | None = None, scale: float = 1.0) -> np.ndarray:
-        return scale * uniform(rng, getattr(cell.variation, factor), beyond.get(factor), size)
+    def drawn(factor: str, scale: float = 1.0) -> np.ndarray:
+        return scale * within(share[factor], getattr(cell.variation, factor), beyond.get(factor))
 
     mm, deg = 1e-3, np.pi / 180
-    spread = np.repeat([s.force_noise_N, s.torque_noise_Nm], 3)
-    bias = np.repeat([s.force_bias_N, s.torque_bias_Nm], 3) * rng.standard_normal(6)
     return Draw(
-        plate_xy_m=drawn("plate_xy_mm", 2, mm),
-        plate_yaw_rad=drawn("plate_yaw_deg", None, deg),
-        bias_xy_m=drawn("plate_bias_mm", 2, mm),
-        bias_yaw_rad=drawn("plate_bias_deg", None, deg),
-        hand_m=drawn("hand_offset_mm", 3, mm),
-        hand_rad=drawn("hand_offset_deg", 3, deg),
-        plate_z_m=np.zeros(()),
-        plate_tilt_rad=np.zeros(2),
-        friction=drawn("friction"),
-        damping_scale=drawn("joint_damping_scale", k),
-        joint_friction_Nm=drawn("joint_friction_Nm", k),
-        gain_scale=drawn("servo_gain_scale", k),
-        delay_s=drawn("command_delay_s"),
-        wrench_noise=bias + spread * rng.standard_normal((cell.horizon + 1, 6)),
-        joint_noise_rad=s.joint_noise_rad * rng.standard_normal((cell.horizon + 1, k)),
-        armature_scale=np.ones(k),
-        payload_kg=np.zeros(()),
-        payload_m=np.zeros(3),
-        start=np.array([rng.uniform(*ends) for ends in cell.task.start_ranges.values()]),
-        sight_noise=rng.standard_normal((cell.horizon + 1, cell.task.watched, 3)),
-        looks=np.zeros(0),
+        plate_xy_m=drawn("plate_xy_mm", mm),
+        plate_yaw_rad=drawn("plate_yaw_deg", deg)[:, 0],
+        bias_xy_m=drawn("plate_bias_mm", mm),
+        bias_yaw_rad=drawn("plate_bias_deg", deg)[:, 0],
+        hand_m=drawn("hand_offset_mm", mm),
+        hand_rad=drawn("hand_offset_deg", deg),
+        plate_z_m=np.zeros(n),
+        plate_tilt_rad=np.zeros((n, 2)),
+        friction=drawn("friction")[:, 0],
+        damping_scale=drawn("joint_damping_scale"),
+        joint_friction_Nm=drawn("joint_friction_Nm"),
+        gain_scale=drawn("servo_gain_scale"),
+        delay_s=drawn("command_delay_s")[:, 0],
+        wrench_noise=wrench,
+        joint_noise_rad=joints,
+        armature_scale=np.ones((n, k)),
+        payload_kg=np.zeros(n),
+        payload_m=np.zeros((n, 3)),
+        start=start,
+        sight_noise=sight,
+        looks=np.zeros((n, 0)),
     )
 
 

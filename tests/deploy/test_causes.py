@@ -10,7 +10,17 @@ from robot_rlaas.deploy.counts import OPERATOR
 
 DEPLOY = Path(robot_rlaas.__file__).parent / "deploy"
 DOCS = DEPLOY.parents[1] / "docs" / "deployment.md"
-FILES = ("senses", "supervisor", "arrivals", "clearance", "limited", "outside", "watchdog", "ros/supervisor_node")
+FILES = (
+    "senses",
+    "supervisor",
+    "stream",
+    "arrivals",
+    "clearance",
+    "limited",
+    "outside",
+    "watchdog",
+    "ros/supervisor_node",
+)
 NAMED = (
     r'Trouble\(\s*"(\w+)"',
     r'_refused\(\s*"(\w+)"',

@@ -8,7 +8,8 @@ import pytest
 from robot_rlaas.bundle import load_bundle
 from robot_rlaas.deploy.fault_list import FAULTS
 from robot_rlaas.deploy.faults import Fault, Injector, Link, frozen, one, stamped, turned, values
-from robot_rlaas.deploy.ros.drill import line, survive_all, tampered
+from robot_rlaas.deploy.judged import line
+from robot_rlaas.deploy.ros.drill import survive_all, tampered
 
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")
 

@@ -14,7 +14,7 @@ from robot_rlaas.control.safety import tool_corners, zone_use
 from robot_rlaas.deploy.counts import Counts
 from robot_rlaas.deploy.supervisor import Supervisor
 from robot_rlaas.deploy.virtual_arm.arm import VirtualArm
-from robot_rlaas.jobs.on_arm import _leave_open, outcome_of
+from robot_rlaas.jobs.qualification_arm import _leave_open, outcome_of
 from robot_rlaas.sim.model import Workcell, build
 
 TICK_S, AGE_S = 0.01, 0.002

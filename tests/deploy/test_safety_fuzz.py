@@ -29,8 +29,9 @@ names = st.one_of(
     st.lists(st.sampled_from([*CHAIN.joints, "finger_joint", ""]), max_size=7),
 )
 age = st.one_of(st.just(0.002), st.floats(-1.0, 1.0), st.just(math.nan))
+PRESSES = {"press": 400.0, "pull": -400.0}  # N, for so long that the setpoint is eased back
 nonsense_target = st.tuples(target, names, age)
-disturbance = st.sampled_from(["force", "silent", "lost", "frozen", "away", "reset"])
+disturbance = st.sampled_from(["force", *PRESSES, "silent", "lost", "frozen", "away", "reset"])
 action = st.one_of(drive, drive.map(lambda d: d), drive.filter(lambda d: d[1] > 3), nonsense_target, disturbance)
 
 
@@ -38,7 +39,7 @@ def act(bench: Bench, what) -> None:
     """A stream in one direction, one bad target, or something that happens to the arm."""
     if isinstance(what, str):
         disturb(bench, what)
-        bench.run(0.4 if what == "lost" else 0.06)
+        bench.run(1.2 if what in PRESSES else 0.4 if what == "lost" else 0.06)
         disturb(bench, "reset")
     elif isinstance(what[1], int):
         direction, count, ticks = what
@@ -53,7 +54,8 @@ def act(bench: Bench, what) -> None:
 
 
 def disturb(bench: Bench, what: str) -> None:
-    bench.force = (0.0, 0.0, 400.0 if what == "force" else 5.0)
+    bench.force = (0.0, 0.0, {"force": 400.0, **PRESSES}.get(what, 5.0))
+    bench.follows = 0.95 if what in PRESSES else 1.0
     bench.speaks = set() if what in ("silent", "lost") else {"joint_states", "wrench"}
     bench.frozen = {"joint_states"} if what == "frozen" else set()
     if what == "away":

@@ -20,7 +20,8 @@ from robot_rlaas.control.envelope import tightest
 from robot_rlaas.control.interpolate import setpoint
 from robot_rlaas.control.kinematics import tool_pose
 from robot_rlaas.control.safety import inside_keep_out
-from robot_rlaas.deploy.supervisor import DEADMAN_PERIODS, FOREIGN_RAD, Arm, Supervisor
+from robot_rlaas.deploy.stream import DEADMAN_PERIODS
+from robot_rlaas.deploy.supervisor import FOREIGN_RAD, Arm, Supervisor
 
 
 def test_it_does_nothing_before_the_first_target():

@@ -228,3 +228,18 @@ def test_what_is_charged_is_one_term_each(cell) -> None:
         assert paid["contact_impulse"][row] == pytest.approx(-np.clip((hit - 3.2) / 1.2, 0.0, 1.0))
         assert paid["untouched"][row] == pytest.approx(-np.clip(touch / 0.5, 0.0, 1.0))
     assert min(np.min(total) for total in paid.values()) == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("requirement", ASKED)
+def test_what_is_kept_of_an_episode_is_all_that_it_goes_on_from(cell, workcell, requirement: str) -> None:
+    (asked, one), (_, other) = (gauges(cell, workcell, requirement) for _ in range(2))
+    one.begin(ONE, reading(workcell, asked))
+    for forces_N, moved_m in (((30.0, 30.0), (0, 0, -0.2)), ((15.0, 40.0), (0, 0.02, -0.2))):
+        one.read(ONE, reading(workcell, asked, forces_N, 3.0, moved_m=moved_m))
+    for kept, written in zip(one.memory, other.memory, strict=True):
+        written[:] = kept
+    last = reading(workcell, asked, (50.0, 50.0), 1.0, moved_m=(0.01, 0.02, -0.2))
+    for gauge in (one, other):
+        gauge.read(ONE, last)
+    assert other.of(0) == one.of(0)
+    assert requirement == "joint_margin" or all(figure > 0 for figure in one.of(0).values())

@@ -23,7 +23,8 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from robot_rlaas.cell.contract import Contract
 from robot_rlaas.cell.errors import InputError
 from robot_rlaas.env.insertion.task import contract as contract_of
-from robot_rlaas.learn.foreign import load_lerobot, load_sb3
+from robot_rlaas.learn.foreign_lerobot import load_lerobot
+from robot_rlaas.learn.foreign_sb3 import load_sb3
 from robot_rlaas.learn.improve import make_model
 from robot_rlaas.learn.network import save_stock
 from robot_rlaas.learn.recipe import load_recipe

@@ -25,8 +25,9 @@ from robot_rlaas.env.insertion.task import contract
 from robot_rlaas.jobs import pipeline, training
 from robot_rlaas.learn import checkpoint
 from robot_rlaas.learn.clone import clone
-from robot_rlaas.learn.finite import watch_gradients
-from robot_rlaas.learn.improve import Validation, improve, make_model
+from robot_rlaas.learn.finite import NotFinite, watch_gradients
+from robot_rlaas.learn.improve import Validation, actor_parameters, improve, make_model
+from robot_rlaas.learn.network import mean_action
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.learn.vec_env import BatchVecEnv
 
@@ -153,6 +154,27 @@ def test_a_loss_that_is_no_number_is_named_before_anything_is_learned_from_it(de
         clone(model.policy, huge, 5, 1.0, 0)
     for parameter, old in zip(model.policy.parameters(), before):
         assert torch.equal(parameter, old)
+
+
+@pytest.mark.parametrize("spoilt", ["actor", "critic"])
+def test_the_loss_that_spoils_a_gradient_is_named_frozen_weights_or_not(make_env, spoilt: str) -> None:
+    env = BatchVecEnv(make_env(2))
+    size = env.env.contract.observation_size
+    policy = make_model(env, RECIPE, np.zeros(size), np.ones(size), 0, "cpu").policy
+    watch_gradients(policy)
+    seen = torch.zeros(3, size)
+
+    def learn(actor: float, critic: float) -> None:
+        (actor * mean_action(policy, seen).sum() + critic * policy.predict_values(seen).sum()).backward()
+
+    for frozen in (actor_parameters(policy), []):  # as while the critic warms up, and afterwards
+        for parameter in policy.parameters():
+            parameter.requires_grad_(all(parameter is not other for other in frozen))
+        learn(1.0, 1.0)
+        if spoilt == "critic" or not frozen:
+            with pytest.raises(NotFinite, match=f"the {spoilt}'s loss"):
+                learn(np.nan if spoilt == "actor" else 1.0, np.inf if spoilt == "critic" else 1.0)
+    learn(1.0, 1.0)
 
 
 def test_an_observation_that_is_no_number_ends_ppo_by_name(make_env, cell, workcell) -> None:

@@ -38,10 +38,12 @@ def test_a_stop_comes_before_all_else_but_a_lost_supervisor():
     assert (told["tone"], told["title"]) == ("stop", "Stopped by the operator")
     assert told["stage"] == "stopped"
     assert told["text"].startswith("Stopped: the operator pressed STOP. The arm stands")
+    assert "move back" not in told["text"]
     assert told["can"]["reset"]
     assert not told["can"]["start"]
     situation.supervised(FREE | {"latched": "force", "why": "stopped: the wrist feels too much"}, 10.0)
     assert situation.headline(10.0).title == "Stopped"
+    assert "may soon move back a little" in situation.headline(10.0).text
 
 
 def test_a_hold_goes_on_by_itself():

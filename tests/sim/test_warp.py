@@ -101,7 +101,10 @@ def test_the_delay_is_each_simulations_own(make: Make, cell, starts, home) -> No
         assert abs(lag * cell.period_s - 0.04) < 0.006
 
 
-def test_resets_touch_nobody_else_and_begin_afresh(make: Make, simulator: str, starts, home) -> None:
+@pytest.mark.parametrize("made_elsewhere", [False, True])
+def test_resets_touch_nobody_else_and_begin_afresh(
+    make: Make, simulator: str, starts, home, made_elsewhere: bool
+) -> None:
     """To the bit, in another backend with the same starts too."""
     one, other = make(simulator), make(simulator)
     for backend in (one, other):
@@ -109,7 +112,12 @@ def test_resets_touch_nobody_else_and_begin_afresh(make: Make, simulator: str, s
     first = played(one, home, 6)
     np.testing.assert_array_equal(first, played(other, home, 6))
     rows = np.array([1, 5])
-    one.reset(rows, starts.take(rows), home[rows])
+    if made_elsewhere:
+        spare, there = one.spare(3), np.array([0, 2])
+        spare.reset(there, starts.take(rows), home[rows])
+        one.adopt(rows, spare.snapshot(there, starts.take(rows)))
+    else:
+        one.reset(rows, starts.take(rows), home[rows])
     again, on = played(one, home, 6), played(other, home, 6)
     np.testing.assert_array_equal(again[:, rows], first[:, rows])
     others = np.setdiff1d(IDS, rows)

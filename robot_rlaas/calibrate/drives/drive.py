@@ -2,7 +2,7 @@
 
 Friction before and after a change of direction depends on the way since then, not on the speed: it is modelled by
 elements that stick and slip (Prandtl and Iwan's model; for robots: Ruderman, Hoffmann and Bertram, IEEE Trans.
-Industrial Electronics 56(10), 2009), each an elastic way `rise_rad` long after which it slips (Dahl, AIAA Journal
+Industrial Electronics 56(10), 2009), each an elastic way, its rise, after which it slips (Dahl, AIAA Journal
 14(12), 1976), with or without forgetting at rest: a servo's dither lets a stuck joint relax. While it slips, viscous
 friction falls off with speed (a harmonic drive's grease) and part of it grows with the load on the teeth.
 """

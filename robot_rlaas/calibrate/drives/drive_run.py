@@ -98,17 +98,15 @@ def fit_drive(
         raise InputError(f"--first is {first}; 0.1 to 0.95 of a log can be fitted")
     arm = nominal(profile)
     _must_differ([*free, *loaded])
-    if len({path.stem for path, _ in loaded}) < len(loaded):
-        raise InputError("loads are named after their logs; two have the same name", fix="rename one of the files")
-    if load_kg is not None and not (loaded and 0 < load_kg < np.inf):
-        raise InputError(f"--load-kg {load_kg} is to be the mass, above zero, of what --loaded logs carry")
+    _must_be_loads(loaded, load_kg)
     old, old_delay_s = _before(before, arm)
     path, judged = free[0]
     carried = [Carried(log if i else log.between(0.0, first)) for i, (_, log) in enumerate(free)]
     carried += [Carried(log, path.stem, load_kg) for path, log in loaded]
     for (file, _), one in zip([*free, *loaded], carried):
         check(one.log, file)
-    found = fit(arm.chain, arm.links, arm.gain_Nm_A, carried, arm.profile.payload_limit_kg or PAYLOAD_KG, on_event)
+    limit_kg = arm.profile.payload_limit_kg or PAYLOAD_KG
+    found = fit(arm.chain, arm.links, arm.gain_Nm_A, carried, limit_kg, on_event)
     part = range(round(first * len(judged.time_s)), len(judged.time_s))
     measured = currents(judged, check(judged, path))
     moved = motion(arm.chain, judged)
@@ -133,16 +131,20 @@ def fit_drive(
         covariance=short(found.covariance, 3),
     )
     picture = draw(calibration, judged.time_s[part] - judged.time_s[0], measured[part], now[part])
-    content = yaml.safe_dump(
-        calibration.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=10_000, allow_unicode=True
-    )
-    name = DRIVE if accepted else CANDIDATE
-    write_atomic(out / name, HEAD + content)
-    write_atomic((out / name).with_suffix(".svg"), picture)
+    _write(calibration, picture, out)
     for line in calibration.not_told:
         on_event(f"not told: {line}")
     on_event(f"{'accepted' if accepted else 'not accepted'}: {reason}")
     return calibration
+
+
+def _write(calibration: DriveCalibration, picture: bytes, out: Path) -> None:
+    content = yaml.safe_dump(
+        calibration.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=10_000, allow_unicode=True
+    )
+    name = DRIVE if calibration.accepted else CANDIDATE
+    write_atomic(out / name, HEAD + content)
+    write_atomic((out / name).with_suffix(".svg"), picture)
 
 
 def load_drive(path: Path) -> DriveCalibration:
@@ -267,6 +269,13 @@ def _must_differ(logs: Sequence[tuple[Path, MotionLog]]) -> None:
         if log.source.sha256 in seen:
             raise InputError(f"the same log as {seen[log.source.sha256]}", file=path, fix="name it once")
         seen[log.source.sha256] = path
+
+
+def _must_be_loads(loaded: Sequence[tuple[Path, MotionLog]], load_kg: float | None) -> None:
+    if len({path.stem for path, _ in loaded}) < len(loaded):
+        raise InputError("loads are named after their logs; two have the same name", fix="rename one of the files")
+    if load_kg is not None and not (loaded and 0 < load_kg < np.inf):
+        raise InputError(f"--load-kg {load_kg} is to be the mass, above zero, of what --loaded logs carry")
 
 
 def not_told(found: DriveFit, load_known: bool) -> tuple[str, ...]:

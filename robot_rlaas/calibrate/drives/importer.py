@@ -5,7 +5,7 @@ A column map says which columns hold what. Quantities may have clocks of their o
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -214,46 +214,59 @@ def _one_clock(
     source: DataFile,
     on_event: Callable[[str], None],
 ) -> MotionLog:
-    """Every quantity at the times of the positions: sorted, one row per instant, no row without numbers."""
-    clean = {}
-    for name, values in streams.items():
-        if values is None:
-            clean[name] = None
-            continue
-        rows = np.isfinite(values).all(axis=1) & np.isfinite(clocks[name])
-        if not rows.any():
-            raise InputError(f"there is no number in the columns of {name}", file=path)
-        time_s, first = np.unique(clocks[name][rows], return_index=True)
-        lost = {"without numbers": int((~rows).sum()), "with a time that stood before": int(rows.sum() - len(time_s))}
-        backwards = int((np.diff(clocks[name][rows]) < 0).sum())
-        if backwards:
-            lost["out of order (sorted)"] = backwards
-        for fault, count in lost.items():
-            if count:
-                on_event(f"{name}: {count} rows {fault}")
-        clean[name] = (time_s, values[rows][first])
-    if clean["position"] is None or len(clean["position"][0]) < 10:
+    """Every quantity at the times of the positions, as long as all of them are there."""
+    sorted_of = {name: _sorted(path, name, clocks[name], v, on_event) for name, v in streams.items() if v is not None}
+    if "position" not in sorted_of or len(sorted_of["position"].time_s) < 10:
         raise InputError("hardly any positions", file=path)
-    time_s, position = clean["position"]
-    for name, stream in clean.items():
-        if stream is None:
-            continue
-        shared = (time_s <= stream[0][-1]) & (time_s >= stream[0][0])
+    time_s, position = sorted_of["position"]
+    for name, (own_s, _) in sorted_of.items():
+        shared = (time_s <= own_s[-1]) & (time_s >= own_s[0])
         if not shared.any():
-            begin = f"{name} begins at {stream[0][0]:.3f} s, the positions at {time_s[0]:.3f} s"
+            begin = f"{name} begins at {own_s[0]:.3f} s, the positions at {time_s[0]:.3f} s"
             raise InputError(f"two clocks share no time: {begin}", file=path, fix="give all quantities one clock")
         time_s, position = time_s[shared], position[shared]
-    if clean.get("velocity") is None:
+    velocity = _velocity(time_s, position, sorted_of.get("velocity"), on_event)
+    current = _at(time_s, *sorted_of["current"]) if "current" in sorted_of else None
+    return MotionLog(joints, time_s, position, velocity, current, source)
+
+
+class _Stream(NamedTuple):
+    """A quantity with a clock of its own: (T,) s and (T, k)."""
+
+    time_s: np.ndarray
+    values: np.ndarray
+
+
+def _sorted(path: Path, name: str, time_s: np.ndarray, values: np.ndarray, on_event: Callable[[str], None]) -> _Stream:
+    """A quantity in the order of its clock, one row per instant, without the rows that lack a number."""
+    rows = np.isfinite(values).all(axis=1) & np.isfinite(time_s)
+    if not rows.any():
+        raise InputError(f"there is no number in the columns of {name}", file=path)
+    instants, first = np.unique(time_s[rows], return_index=True)
+    lost = {
+        "without numbers": int((~rows).sum()),
+        "with a time that stood before": int(rows.sum() - len(instants)),
+        "out of order (sorted)": int((np.diff(time_s[rows]) < 0).sum()),
+    }
+    for fault, count in lost.items():
+        if count:
+            on_event(f"{name}: {count} rows {fault}")
+    return _Stream(instants, values[rows][first])
+
+
+def _velocity(
+    time_s: np.ndarray, position: np.ndarray, logged: _Stream | None, on_event: Callable[[str], None]
+) -> np.ndarray:
+    """At the times of the positions (T, k): as logged, or as the positions say."""
+    if logged is None:
         on_event("no velocities: made from a smoothing spline through the positions")
         splines = [make_smoothing_spline(time_s, column, lam=_smoothing(time_s)) for column in position.T]
-        velocity = np.stack([spline.derivative()(time_s) for spline in splines], axis=1)
-    else:
-        velocity = _at(time_s, *clean["velocity"])
-        lag = _lag_s(time_s, position, velocity)
-        if LAGS_S[0] < lag < LAGS_S[-1] and abs(lag) > 0.5 * np.median(np.diff(time_s)):
-            on_event(f"the velocities lag the positions by {1000 * lag:.0f} ms")
-    current = None if clean["current"] is None else _at(time_s, *clean["current"])
-    return MotionLog(joints, time_s, position, velocity, current, source)
+        return np.stack([spline.derivative()(time_s) for spline in splines], axis=1)
+    velocity = _at(time_s, *logged)
+    lag = _lag_s(time_s, position, velocity)
+    if LAGS_S[0] < lag < LAGS_S[-1] and abs(lag) > 0.5 * np.median(np.diff(time_s)):
+        on_event(f"the velocities lag the positions by {1000 * lag:.0f} ms")
+    return velocity
 
 
 def _at(time_s: np.ndarray, own_s: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import WrenchStamped
@@ -35,42 +35,18 @@ from robot_rlaas.bundle import Bundle
 from robot_rlaas.bundle.contents import NETWORK
 from robot_rlaas.deploy import names
 from robot_rlaas.deploy.faults import Fault, Injector, Link
+from robot_rlaas.deploy.judged import State, Told, judge, line
 from robot_rlaas.deploy.plan import Process, Station, plan
 from robot_rlaas.deploy.ros.definitions import message_class
 from robot_rlaas.deploy.ros.panel import Panel, on_domain
 from robot_rlaas.deploy.ros.process import RELIABLE, every, stamp_ns
 from robot_rlaas.deploy.run import started
 
-STILL_RAD_S, STILL_S = 0.03, 0.10  # at rest: no joint faster, for so long
 MOVING_RAD_S, FAST_RAD_S = 0.10, 0.30
 READY_S, AFTER_S = 60.0, 0.3
 PHASE_S = 0.2  # a fault begins at random within so long after the arm was seen moving
 UNLIMITED = resource.RLIM_INFINITY, resource.RLIM_INFINITY
 TORQUE_Nm = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)  # of a UR5e, by its ROS description; its driver reports currents
-
-
-class Told(NamedTuple):
-    """How the arm took a fault.
-
-    Attributes:
-        fault: its name.
-        stop_s: from the fault to the arm's rest; None where it did not come to rest.
-        causes: what was named.
-        speed_share: the fastest joint, as a share of its limit.
-        acceleration_rad_s2: the largest of a joint over 20 ms.
-        range_share: how far a joint was out of its range, rad; 0 if none was.
-        keep_out: the tool was in a keep-out box.
-        ok: it stopped in time where it has to, kept all limits, and the cause was named.
-    """
-
-    fault: str
-    stop_s: float | None
-    causes: tuple[str, ...]
-    speed_share: float
-    acceleration_rad_s2: float
-    out_of_range_rad: float
-    keep_out: bool
-    ok: bool
 
 
 class Drill(Panel):
@@ -82,7 +58,7 @@ class Drill(Panel):
         self._order = [station.profile.joints.index(name) for name in station.chain.joints]
         self._rng = np.random.default_rng(seed)
         self._injector = Injector(np.random.default_rng(self._rng.integers(2**32)))
-        self._states: deque[tuple[float, np.ndarray, np.ndarray]] = deque(maxlen=2000)
+        self._states: deque[State] = deque(maxlen=2000)
         self._events: list[tuple[float, str]] = []
         self._waiting: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._number = itertools.count()
@@ -177,7 +153,7 @@ class Drill(Panel):
     def _see(self, message: JointState) -> None:
         stamp_s = stamp_ns(message.header.stamp) * 1e-9
         order = self._order
-        self._states.append((stamp_s, np.array(message.position)[order], np.array(message.velocity)[order]))
+        self._states.append(State(stamp_s, np.array(message.position)[order], np.array(message.velocity)[order]))
 
     def _note(self, message: String) -> None:
         event = json.loads(message.data)
@@ -212,34 +188,10 @@ class Drill(Panel):
     def _judge(self, fault: Fault, begin_s: float) -> Told:
         if fault.once_named:
             begin_s = min((at for at, cause in self._events if at > begin_s and cause in fault.causes), default=begin_s)
-        after = [(t - begin_s, q, v) for t, q, v in self._states if t > begin_s]
-        t, q, v = (np.array(column) for column in zip(*after))
-        envelope, causes = self._limits, tuple(dict.fromkeys(cause for at, cause in self._events if at >= begin_s))
-        change = np.abs(v[2:] - v[:-2]) / np.maximum(t[2:] - t[:-2], 1e-3)[:, None]
-        told = Told(
-            fault.name,
-            _came_to_rest(t, np.abs(v).max(axis=1)),
-            causes,
-            float((np.abs(v) / envelope.speed_rad_s).max()),
-            float(change.max()),
-            float(np.maximum(np.maximum(envelope.lower_rad - q, q - envelope.upper_rad), 0.0).max()),
-            bool(self.heard.get(names.SCORE, {}).get("current", {}).get("keep_out")),
-            ok=False,
-        )
-        named = not fault.causes or bool(set(fault.causes) & set(causes))
-        stopped = not fault.stops or (told.stop_s is not None and told.stop_s <= fault.within_s)
-        kept = told.speed_share <= 1.0 and told.out_of_range_rad <= 1e-3 and not told.keep_out
-        return told._replace(ok=named and stopped and kept)
-
-
-def _came_to_rest(t: np.ndarray, speed: np.ndarray) -> float | None:
-    """When a speed (n,) at times t became so small that it stayed so for STILL_S."""
-    slow = speed < STILL_RAD_S
-    for i in range(len(t)):
-        during = slow[(t >= t[i]) & (t <= t[i] + STILL_S)]
-        if t[-1] - t[i] >= STILL_S and during.all():
-            return float(t[i])
-    return None
+        moved = [state for state in self._states if state[0] > begin_s]
+        causes = tuple(dict.fromkeys(cause for at, cause in self._events if at >= begin_s))
+        keep_out = bool(self.heard.get(names.SCORE, {}).get("current", {}).get("keep_out"))
+        return judge(fault, begin_s, moved, causes, keep_out, self._limits)
 
 
 def _beyond(link: Link) -> str:
@@ -319,13 +271,3 @@ def tampered(bundle: Bundle, out: Path, *, seed: int, domain_id: int) -> Told:
         content[len(content) // 2] ^= 1
         (copy / NETWORK).write_bytes(content)
         return one.refuses("bundle: a byte changed", NETWORK)
-
-
-def line(told: Told) -> str:
-    """One result in one line."""
-    rest = "did not come to rest" if told.stop_s is None else f"at rest after {1000 * told.stop_s:.0f} ms"
-    causes = ", ".join(told.causes) or "nothing named"
-    return (
-        f"{'ok  ' if told.ok else 'FAIL'} {told.fault}: {rest}; {causes}; top speed {told.speed_share:.0%} of the limit"
-        f", {told.acceleration_rad_s2:.0f} rad/s^2"
-    )

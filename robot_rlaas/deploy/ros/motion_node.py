@@ -127,7 +127,8 @@ def recorded_topics(log_file: Path) -> set[str]:
 def play(node: MotionNode, log_file: Path, recorded: set[str], spin: Callable[[], None]) -> None:
     """Hold the arm until the recorder writes what it shall, move, wait for the arm to come to rest.
 
-    Discovery takes seconds on a busy machine, and nobody but the file can tell that the recorder hears everybody.
+    The recorder says that it hears the arm's sensors, and before that the supervisor takes no target. That it hears the
+    commands that follow, and this node, only the file tells: discovery takes seconds on a busy machine.
 
     Args:
         node: moves.

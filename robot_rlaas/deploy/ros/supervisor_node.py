@@ -46,6 +46,8 @@ from robot_rlaas.deploy.ros.process import (
 from robot_rlaas.deploy.supervisor import Arm, Supervisor
 from robot_rlaas.files import write_json
 
+REPORT_S = 1.0
+
 
 class SupervisorNode(Node):
     """Targets in, checked setpoints out, at the command rate."""
@@ -82,9 +84,8 @@ class SupervisorNode(Node):
         self.create_service(Trigger, names.STOP, self._stop)
         self.create_service(Trigger, names.RESET, self._reset)
         self._watchdog = self.create_client(Trigger, names.WATCHDOG_RESET)
-        self._pace, self._led_s = Pace(tick_s, time.monotonic()), 0.0
+        self._pace, self._led_s, self._told_s = Pace(tick_s, time.monotonic()), 0.0, 0.0
         every(self, tick_s, self._tick)
-        every(self, 1.0, self._report)
 
     def close(self) -> None:
         """Bring the arm to rest, and write what there was."""
@@ -113,6 +114,7 @@ class SupervisorNode(Node):
         if refused is None and self._supervisor.leads:
             self._led_s = now_s
             self._send(self._supervisor.tick(now_s))
+            self._tell()
 
     def _guard(self, gripper: Gripper, period_s: float) -> None:
         """Hand on what passes of the gripper's positions."""
@@ -150,8 +152,12 @@ class SupervisorNode(Node):
         if setpoint is not None:
             self._supervisor.counts.late_ticks += len(due) - 1
         self._send(setpoint)
+        self._tell()
+
+    def _tell(self) -> None:
+        """What is not urgent, right after a setpoint: then there is the longest time until the next one."""
         self._tell_events()
-        if self._state != self._shown:
+        if self._state != self._shown or time.monotonic() - self._told_s >= REPORT_S:
             self._report()
 
     def _send(self, setpoint: np.ndarray | None) -> None:
@@ -202,6 +208,7 @@ class SupervisorNode(Node):
 
     def _report(self) -> None:
         supervisor, counts = self._supervisor, self._supervisor.counts.to_json()
+        self._told_s = time.monotonic()
         why, latched, ready = self._shown = self._state
         state = {"latched": latched, "held": supervisor.held, "why": why, "ready": ready}
         self._send_counts(String(data=json.dumps(state | counts)))

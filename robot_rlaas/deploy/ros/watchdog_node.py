@@ -25,6 +25,8 @@ from robot_rlaas.deploy.ros.definitions import message_class
 from robot_rlaas.deploy.ros.process import ALIVE, MOST_URGENT, RELIABLE, doubles, every, listened_to, main, tell_events
 from robot_rlaas.deploy.watchdog import SILENT_TICKS, Watchdog
 
+TELL_S = 0.5
+
 
 class WatchdogNode(Node):
     """Setpoints in, commands out."""
@@ -47,8 +49,8 @@ class WatchdogNode(Node):
         self.create_subscription(Float64MultiArray, names.SETPOINTS, self._receive, RELIABLE)
         self.create_subscription(JointState, topics.joint_states, self._measure, qos_profile_sensor_data, raw=True)
         self.create_service(Trigger, names.WATCHDOG_RESET, self._reset)
+        self._told_s = 0.0
         self._silence = every(self, SILENT_TICKS * tick_s, self._tick)
-        every(self, 0.5, self._tell)
         self._tell()
 
     def close(self) -> None:
@@ -66,8 +68,7 @@ class WatchdogNode(Node):
                 self._chunks.begin()
         free = self._watchdog.latched is None
         self._send(self._watchdog.receive(message.data, time.monotonic()))
-        if free and self._watchdog.latched:
-            self._tell()
+        self._tell_in_time(free)
 
     def _measure(self, message: Any) -> None:
         """Only the first setpoint of a motion is compared with where the arm is: until then, it is not unpacked."""
@@ -77,7 +78,11 @@ class WatchdogNode(Node):
     def _tick(self) -> None:
         free = self._watchdog.latched is None
         self._send(self._watchdog.tick(time.monotonic()))
-        if free and self._watchdog.latched:
+        self._tell_in_time(free)
+
+    def _tell_in_time(self, was_free: bool) -> None:
+        """After a setpoint, or while there are none: then there is the longest time until the next one."""
+        if (was_free and self._watchdog.latched) or time.monotonic() - self._told_s >= TELL_S:
             self._tell()
 
     def _send(self, command: np.ndarray | None) -> None:
@@ -91,6 +96,7 @@ class WatchdogNode(Node):
         self._send_command(self._command)
 
     def _tell(self) -> None:
+        self._told_s = time.monotonic()
         state = {"latched": self._watchdog.latched, "failed": self._watchdog.why}
         state["heard"] = listened_to(self, self._commands)
         self._send_state(String(data=json.dumps(state)))

@@ -8,7 +8,7 @@ from robot_rlaas.cell.fixtures import Door
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.safety import Envelope, inside_keep_out
-from robot_rlaas.env.handling.plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan, goal_at
+from robot_rlaas.env.handling.plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan, by_verb, goal_at
 from robot_rlaas.env.handling.senses import DRIVE_SHARE, WIDE_OPEN, WIDTH_M, tool_yaw, turned
 from robot_rlaas.sim.backend import Physics
 from robot_rlaas.sim.starts import Flat
@@ -87,7 +87,10 @@ class Judge:
         held, row = self._held(now), np.arange(len(stage))
         for _ in range(3):  # what is true at once is done at once
             at = np.minimum(stage, end - 1)
-            stage = np.where(stage < end, stage + self._stage_done(at, held, seats, now), stage)
+            after = np.where(stage < end, stage + self._stage_done(at, held, seats, now), stage)
+            if (after == stage).all():
+                break
+            stage = after
         at = np.minimum(stage, end - 1)
         part = plan.part[at]
         carries = plan.carries[at] & (stage < end)
@@ -147,7 +150,7 @@ class Judge:
             CLOSE: arrived & (seated | alone),
             OPEN: arrived,
         }
-        return np.select([verb == v for v in done], list(done.values()))
+        return by_verb(verb, done)
 
     def _potential(self, stage: np.ndarray, seats: Flat, now: Truth) -> np.ndarray:
         """The number of stages that are done, and between 0 and 1 for how far the present one has got."""
@@ -170,8 +173,7 @@ class Judge:
             CLOSE: np.clip(moved, 0.0, 1.0),
             OPEN: np.clip(moved, 0.0, 1.0),
         }
-        share = np.select([verb == v for v in shares], list(shares.values()))
-        return stage + np.where(stage < end, share, 0.0)
+        return stage + np.where(stage < end, by_verb(verb, shares), 0.0)
 
 
 class Gates:

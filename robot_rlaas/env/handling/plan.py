@@ -61,6 +61,11 @@ class Plan(NamedTuple):
     last_place: np.ndarray
 
 
+def by_verb(verb: np.ndarray, values: dict[int, np.ndarray]) -> np.ndarray:
+    """(n,) in each row the value (n,) of its verb, of which there is one for all."""
+    return np.choose(verb, [values[i] for i in range(len(VERBS))])
+
+
 def goal_at(plan: Plan, at: np.ndarray, base: np.ndarray, yaw: np.ndarray) -> Flat:
     """Where the tool is to be at stages (n,), if the parts' bases are there (n, parts, 3), turned by yaw (n, parts)."""
     part, row, to_part = plan.goal_part[at], np.arange(len(at)), plan.goal_part[at] != NONE

@@ -7,7 +7,7 @@ import numpy as np
 from robot_rlaas.cell.fixtures import Door
 from robot_rlaas.cell.handling import HandlingTask
 from robot_rlaas.control.kinematics import Pose
-from robot_rlaas.env.handling.plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan
+from robot_rlaas.env.handling.plan import CLOSE, GRASP, MOVE, NONE, OPEN, PLACE, REACH, RELEASE, Plan, by_verb
 from robot_rlaas.sim.starts import Flat
 
 STRICTER = 0.7  # of a stage's tolerance: the robot moves on when it believes to be well within it
@@ -88,7 +88,7 @@ def next_stage(plan: Plan, stage: np.ndarray, sensed: Sensed) -> np.ndarray:
         CLOSE: arrived,
         OPEN: arrived,
     }
-    moved_on = np.select([verb == v for v in done], list(done.values())) & (stage < end)
+    moved_on = by_verb(verb, done) & (stage < end)
     empty = np.where(plan.carries[at], np.abs(beyond) > WIDTH_M, (verb == GRASP) & (beyond < -WIDTH_M))
     again = empty & (plan.retry[at] != NONE) & (stage < end)
     return np.where(again, plan.retry[at], stage + moved_on)

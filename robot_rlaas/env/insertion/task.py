@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from robot_rlaas.cell.contract import XYZ, Contract, Feature
 from robot_rlaas.cell.spec import CellSpec
+from robot_rlaas.control.arrays import namespace
 from robot_rlaas.control.controller import ACTION_AXES, ToolState
 from robot_rlaas.control.kinematics import Pose
 from robot_rlaas.control.rotation import (
@@ -58,7 +58,7 @@ def contract(cell: CellSpec) -> Contract:
 def task_frame(cell: CellSpec, xy_m: Array, yaw_rad: Array) -> Pose:
     """The hole's frame for a plate displaced by xy_m (n, 2) and yaw_rad (n,), as a camera sees it: level, and as high
     as the cell says."""
-    xp = array_namespace(xy_m)
+    xp = namespace(xy_m)
     top = xp.asarray(np.array(cell.task.plate.top_mm) / 1000)
     z = xp.zeros((xy_m.shape[0], 1))
     return Pose(about_z(yaw_rad), top + xp.concat([xy_m, z], axis=1))
@@ -66,7 +66,7 @@ def task_frame(cell: CellSpec, xy_m: Array, yaw_rad: Array) -> Pose:
 
 def hole_frame(cell: CellSpec, draw: "Draw") -> Pose:
     """The hole's true frame in each drawn episode."""
-    xp, zero = array_namespace(draw.plate_xy_m), 0.0 * draw.plate_z_m[:, None]
+    xp, zero = namespace(draw.plate_xy_m), 0.0 * draw.plate_z_m[:, None]
     level = task_frame(cell, draw.plate_xy_m, draw.plate_yaw_rad)
     tilt = matrix_from_vector(xp.concat([draw.plate_tilt_rad, zero], axis=1))
     return Pose(tilt @ level.R, level.p + xp.concat([zero, zero, draw.plate_z_m[:, None]], axis=1))
@@ -78,7 +78,7 @@ def clock(cell: CellSpec, steps: Array) -> Array:
     A policy that sees no past needs something that moves: without it, a peg that sits still beside the hole is a state
     that never ends.
     """
-    xp = array_namespace(steps)
+    xp = namespace(steps)
     phase = steps * (2 * np.pi * cell.period_s / SEARCH_PERIOD_S)
     return xp.stack([xp.sin(phase), xp.cos(phase), steps / cell.horizon], axis=-1)
 
@@ -105,7 +105,7 @@ def observe(
         steps: (n,) control periods since the start.
         touch: (n, 2) from `untouched` or the period before.
     """
-    xp = array_namespace(wrench)
+    xp = namespace(wrench)
     task_tool = transpose(task.R) @ tool.measured.R
     position = rotate_back(task.R, tool.measured.p - task.p)
     lead, felt = (xp.reshape(pair, (-1, 2, 3)) for pair in (tool.lead, wrench))
@@ -162,7 +162,7 @@ def part_tip(tool: Pose, hand_m: Array, R_hand: Array, length_m: float) -> Array
 
 def progress(cell: CellSpec, hole: Pose, tip: Array) -> Progress:
     """Judge the part's tip (n, 3), base frame, against the true hole."""
-    xp = array_namespace(tip)
+    xp = namespace(tip)
     tip_hole = rotate_back(hole.R, tip - hole.p)
     lateral = xp.sqrt(xp.sum(tip_hole[:, :2] ** 2, axis=-1))
     over = lateral < min(cell.task.part.section_mm) / 2000
@@ -176,7 +176,7 @@ def progress(cell: CellSpec, hole: Pose, tip: Array) -> Progress:
 
 def potential(cell: CellSpec, at: Progress) -> Array:
     """Potential of the shaping reward (Ng, Harada and Russell, 1999): 0 far away, 2 when done."""
-    xp = array_namespace(at.lateral_m)
+    xp = namespace(at.lateral_m)
     beside = sum(xp.exp(-at.lateral_m / scale) for scale in LATERAL_SCALES_M) / len(LATERAL_SCALES_M)
     above = xp.where(at.depth_m > 0, 1.0, xp.exp(-xp.abs(at.tip_m[:, 2]) / 0.02))
     return (beside + above) / 2 + xp.minimum(at.depth_m / (cell.task.depth_mm / 1000), 1.0)

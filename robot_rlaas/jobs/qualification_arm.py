@@ -115,19 +115,35 @@ def qualify_on_arm(
     if len(deployed.attempts) != attempts:
         raise InputError(f"{len(deployed.attempts)} attempts were made, not {attempts}", file=folder)
     word = operator.word([bool(attempt["success"]) for attempt in deployed.attempts])
-    outcomes = corrected([outcome_of(cell.spec, i, a) for i, a in enumerate(deployed.attempts)], word, cell.spec)
-    plan, unknown = Plan(attempts, sequential=False), np.full(len(start_axes(cell.spec)), np.nan)
-    judgement = judge(cell.spec, (Trial(outcome, unknown) for outcome in outcomes), plan)
-    failures = clusters(cell.spec, judgement.trials, _kinds(outcomes, word) if real else None)
     identity = PolicyIdentity(loaded.name, loaded.sha256, "bundle on the arm" if real else f"bundle on {plant}")
     fresh = _of_real(cell.spec, deployed, loaded, seeds, word) if real else _of_virtual(loaded, seeds)
     fresh = fresh._replace(statements=(*fresh.statements, f"the bundle is {content.origin}"))
+    report = _reported(cell, deployed, word, real, identity, seeds, fresh, meter, out)
+    return finish(report, watch)
+
+
+def _reported(
+    cell: Cell,
+    deployed: Deployment,
+    word: Word | None,
+    real: bool,
+    identity: PolicyIdentity,
+    seeds: Seeds,
+    fresh: Freshness,
+    meter: CostMeter,
+    out: Path,
+) -> dict[str, Any]:
+    """Judge the attempts, with the operator's word on them, and write the report."""
+    outcomes = corrected([outcome_of(cell.spec, i, a) for i, a in enumerate(deployed.attempts)], word, cell.spec)
+    plan, unknown = Plan(len(outcomes), sequential=False), np.full(len(start_axes(cell.spec)), np.nan)
+    judgement = judge(cell.spec, (Trial(outcome, unknown) for outcome in outcomes), plan)
+    failures = clusters(cell.spec, judgement.trials, _kinds(outcomes, word) if real else None)
     cost = {**meter.read(), "simulated_s": 0.0}
     report = build_report(cell.spec, identity, seeds, plan, judgement, fresh, cost, failures)
     if real:
         _leave_open(report, cell.spec, deployed.supervisor["blocked"])
     write_report(cell, report, judgement.trials, failures, [], "Attempts on an arm are not filmed.", out)
-    return finish(report, watch)
+    return report
 
 
 def least_attempts(cell: CellSpec) -> int | None:
