@@ -20,7 +20,8 @@ from robot_rlaas.learn.clone import successes
 from robot_rlaas.learn.recipe import load_recipe
 from robot_rlaas.qualify.trials import run_trials
 
-FEW, ROWS, NOISE = 10, 64, 0.1
+FEW, ROWS = 10, 64
+NOISE, MORE_NOISE = 0.1, 0.2  # as `demos generate` and `demos augment` have them
 MANY = {"peg_insertion": 500, "machine_tending": 500, "kitting": 100}  # successes that are wanted
 CLONED = {"peg_insertion": (0, 1, 2), "machine_tending": (0,)}  # seeds of the clones
 JUDGED = 500  # episodes, the same for all clones
@@ -33,7 +34,7 @@ def augmenting() -> dict[str, Figure]:
         cell = Cell.load(name)
         few = successes(scripted(cell, FEW))
         env = cell.env(ROWS, Seeds(0, Space.AUGMENT))
-        done = augment(env, few, count, 5 * count, NOISE, np.random.default_rng(0), lambda kept, tried: None)
+        done = augment(env, few, count, 5 * count, MORE_NOISE, np.random.default_rng(0), lambda kept, tried: None)
         print(f"  {name}: {len(done.kept)} of {done.tried} from {len(few)}, {done.past}", flush=True)
         figures[f"augment/{name}/generation"] = at_least(len(done.kept) / done.tried, "1", 0.6)
         if name in CLONED:

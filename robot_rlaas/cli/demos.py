@@ -73,8 +73,8 @@ def _augment_command(group) -> None:
     augment.add_argument("dataset", type=Path, metavar="DIR", help="the few: a dataset that 'rlaas demos' wrote")
     augment.add_argument("--episodes", type=count, default=500, help="successes that are wanted (default: 500)")
     augment.add_argument("--tries", type=count, help="attempts at most (default: 5 for each that is wanted)")
-    text = "injected into what is done, not into what is taught: at most so much of an action (default: 0.1)"
-    augment.add_argument("--noise", type=share, default=0.1, metavar="SHARE", help=text)
+    text = "injected into what is done, not into what is taught: at most so much of an action (default: 0.2)"
+    augment.add_argument("--noise", type=share, default=0.2, metavar="SHARE", help=text)
     add_seed(augment)
     add_path(augment, "--out", "the dataset to write")
 
