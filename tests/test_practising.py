@@ -110,14 +110,11 @@ def test_too_much_force_ends_an_attempt_as_the_supervisor_would(options: Options
     found = demonstrated(options, cell.spec)
     peaks_N = [np.linalg.norm(contract.unpack(e.observation)["force"], axis=1).max() for e in found]
     episode = found[int(np.argmin(peaks_N))]
-    assert as_supervised(cell, episode, 1.0) is episode
+    assert as_supervised(cell, episode) is episode
     features = contract.unpack(episode.observation.copy())
-    features["force"][7] = [60.0, 60.0, 50.0]
-    limit_N = cell.workcell.envelope.force_N
-    assert limit_N / 1.5 < np.linalg.norm([60, 60, 50]) < limit_N
-    pressed = episode._replace(observation=contract.pack(features))
-    assert as_supervised(cell, pressed, 1.0) is pressed
-    felt = as_supervised(cell, pressed, 1.5)
+    features["force"][7] = [60.0, 60.0, 60.0]
+    assert 60 * np.sqrt(3) > cell.workcell.envelope.force_N
+    felt = as_supervised(cell, episode._replace(observation=contract.pack(features)))
     assert (felt.success, len(felt.action)) == (False, 8)
 
 

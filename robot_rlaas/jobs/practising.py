@@ -95,7 +95,7 @@ def practise(options: Options, watch: Watch) -> Result:
     env.reset()
     try:
         for episode, _ in attempts(env, explorer, 0.0, rng):
-            felt = as_supervised(cell, episode, o.recipe.peak)
+            felt = as_supervised(cell, episode)
             version, at_s = learner.model.updates, (learner.periods + len(felt.action)) * period_s
             attempt = practised(felt, version, at_s)
             keep(o.attempts, done + len(told), attempt)
@@ -184,14 +184,14 @@ def save(options: Options, learner: "Learner") -> None:
     checkpoint.write(options.state, made_from(options, load_cell(options.cell)), learner.state())
 
 
-def as_supervised(cell: Cell, episode: "Episode", peak: float) -> "Episode":
+def as_supervised(cell: Cell, episode: "Episode") -> "Episode":
     """A simulated episode as far as an arm's supervisor would have let it come: too much force stops the arm.
 
-    Of each period the mean is known, and its largest force taken to be `peak` times as large.
+    By a period's mean, since no more is observed: of shorter peaks, which stop an arm as well, nothing is known.
     """
     from robot_rlaas.env.tasks import contract_of
 
-    force_N = peak * np.linalg.norm(contract_of(cell.spec).unpack(episode.observation)["force"], axis=1)
+    force_N = np.linalg.norm(contract_of(cell.spec).unpack(episode.observation)["force"], axis=1)
     over = np.flatnonzero(force_N > cell.workcell.envelope.force_N)
     return episode.take(slice(over[0] + 1))._replace(success=False) if len(over) else episode
 

@@ -123,8 +123,7 @@ class Learner:
         """
         recipe, (seen, action, success) = self._recipe, attempt[:3]
         stopped = attempt.ended and not success and len(action) < self._cell.horizon - 1
-        stop_N = self._stop_N if stopped else 0.0
-        reward = felt_rewards(self._cell, seen, action, success, recipe.caution, recipe.peak, stop_N)
+        reward = felt_rewards(self._cell, seen, action, success, recipe.caution, self._stop_N if stopped else 0.0)
         weights = recipe.discount ** np.arange(recipe.steps_ahead)
         for t in np.flatnonzero(which):
             ahead, then = reward[t : t + recipe.steps_ahead], t + recipe.steps_ahead

@@ -37,8 +37,6 @@ class PracticeRecipe(Spec):
         noise_std: [of the clone's own spread, at most in an attempt]: standard deviations, as fractions of an action.
             What is done in an attempt wanders round what the actor would do, by a strength that is drawn for each.
         caution: how many times as much force costs as in training: on an arm it stops the attempt.
-        peak: how many times as large as its mean the largest force within a control period is taken to be. Only the
-            mean is observed, and a limit is on the largest.
     """
 
     hidden: Layers
@@ -58,7 +56,6 @@ class PracticeRecipe(Spec):
     hold_periods: Count
     noise_std: tuple[Spread, Noise]
     caution: Annotated[float, Field(gt=0, le=1000)]
-    peak: Annotated[float, Field(ge=1, le=10)]
 
 
 def load_practice(reference: str) -> PracticeRecipe:

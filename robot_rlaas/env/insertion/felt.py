@@ -16,7 +16,6 @@ def felt_rewards(
     action: np.ndarray,
     success: bool,
     caution: float = 1.0,
-    peak: float = 1.0,
     stop_N: float = 0.0,
 ) -> np.ndarray:
     """The task's reward (T,) of the T periods of an attempt, from the measured tool and the wrist's force alone.
@@ -30,7 +29,6 @@ def felt_rewards(
         action: (T, action_size).
         success: how the attempt ended.
         caution: times as much as in training is charged for force.
-        peak: times as large as its mean is taken to be the largest force of a period: only the mean is observed.
         stop_N: the force that ended it after the last observation; 0 where none did.
     """
     seen = contract(cell).unpack(observation)
@@ -38,7 +36,7 @@ def felt_rewards(
     at = progress(cell, Pose(np.eye(3)[None], np.zeros((1, 3))), seen["tool_position"].astype(float))
     worth = potential(cell, at)
     gained = np.diff(worth, append=DONE_POTENTIAL if success else worth[-1])
-    peak_N = np.maximum.accumulate([*peak * np.linalg.norm(seen["force"], axis=1), stop_N])
+    peak_N = np.maximum.accumulate([*np.linalg.norm(seen["force"], axis=1), stop_N])
     done = nowhere.copy()
     done[-1] = success
     terms = reward_terms(gained, np.diff(force_cost(cell, peak_N)), {}, done, nowhere, action)
