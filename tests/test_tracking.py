@@ -78,7 +78,7 @@ def test_a_run_is_on_record(uri: str, tmp_path: Path) -> None:
 def test_the_verdict_is_on_record(uri: str, cell: CellSpec, tmp_path: Path) -> None:
     lines = Lines()
     report, trials, failures, _ = qualification._judge(
-        Cell.load("peg_insertion"), "expert", 0, Plan(8, sequential=False, held_out=0), lines
+        Cell.load("peg_insertion"), "expert", 0, Plan(8, sequential=False, held_out=0), lines, "cpu"
     )
     qualification.write_report(Cell.load("peg_insertion"), report, trials, failures, [], "no films", tmp_path)
     with tracked(uri, cell, SMOKE, 0, "cpu", "verdict", lines) as record:
