@@ -14,11 +14,17 @@ export HF_HUB_OFFLINE := 1
 demo: setup
 	$(VENV)/bin/rlaas run peg_insertion $(ARGS)
 
-# What must answer in time has the machine to itself. 5: none of those asked for is of that kind.
+# What must answer in time has the machine to itself; and as that may stand still for a moment, what fails of it is tried
+# once more. 5: none of those asked for is of that kind.
 test: setup
 	@status=0; \
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not realtime$(SHORT)" -n 2 --dist loadscope $(ARGS) || [ $$? = 5 ] || status=1; \
-	$(PY) -m pytest -m "realtime$(SHORT)" $(ARGS) || [ $$? = 5 ] || status=1; \
+	told=0; $(PY) -m pytest -m "realtime$(SHORT)" $(ARGS) || told=$$?; \
+	if [ $$told = 1 ]; then \
+	  echo "once more, what failed in real time"; \
+	  told=0; $(PY) -m pytest -m "realtime$(SHORT)" --last-failed $(ARGS) || told=$$?; \
+	fi; \
+	[ $$told = 0 ] || [ $$told = 5 ] || status=1; \
 	exit $$status
 
 check: setup

@@ -124,7 +124,7 @@ def test_stop_stops_an_arm_whose_policy_hangs(
             ear.until(ear.moves)
             page.click("STOP")
             ear.until(lambda: len(ear.stops()) == 2)
-            assert 0 < ear.stood_after_s(ear.stops()[-1]["first_s"]) < STANDS_S
+            assert ear.stood_after_s(ear.stops()[-1]["first_s"]) < STANDS_S
 
             running["supervisor"].send_signal(signal.SIGSTOP)
             since_s = time.monotonic()
